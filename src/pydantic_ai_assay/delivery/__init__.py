@@ -1,0 +1,1 @@
+"""Where results go: OpenTelemetry events and metrics, sinks, callbacks, and warnings where nobody listens."""

@@ -1,0 +1,48 @@
+"""Warnings for what would otherwise go unnoticed, at most one a minute of each kind."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import warnings
+from collections.abc import Callable
+
+from ..errors import AssayWarning
+
+__all__ = ('Notices', 'warn_safely')
+
+_LOGGER = logging.getLogger('pydantic_ai_assay')
+
+
+def warn_safely(message: str) -> None:
+    """Issue an `AssayWarning` that cannot raise: where warnings are errors, it goes to the log instead."""
+    try:
+        warnings.warn(message, AssayWarning, stacklevel=2)
+    except AssayWarning:
+        _LOGGER.warning('%s', message)
+
+
+class Notices:
+    """Rate-limited warnings."""
+
+    def __init__(self, *, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: dict[str, float] = {}
+        self._held_back: dict[str, int] = {}
+
+    def warn(self, kind: str, message: str) -> None:
+        """Warn, unless a warning of the same kind was given less than a minute ago; then count it."""
+        now = self._clock()
+        with self._lock:
+            last = self._last.get(kind)
+            if last is not None and now - last < self._interval:
+                self._held_back[kind] = self._held_back.get(kind, 0) + 1
+                return
+            self._last[kind] = now
+            held_back = self._held_back.pop(kind, 0)
+        if held_back:
+            message += f' ({held_back} more like this since the last warning.)'
+        warn_safely(message)

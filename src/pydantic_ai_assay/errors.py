@@ -1,0 +1,41 @@
+"""What can go wrong in Assay, and what a user can do about it.
+
+    AssayError
+    ├── ConfigurationError      a setting has a value that cannot work (also a `ValueError`)
+    ├── MissingExtraError       a feature needs an optional dependency (also an `ImportError`)
+    └── EvaluatorOutputError    an evaluator returned something that is not a result (also a `ValueError`)
+
+    AssayWarning                something was left out and nobody was listening
+
+None of them is ever raised into an agent run: errors of the pipeline become outcomes, callbacks and warnings.
+"""
+
+from __future__ import annotations
+
+__all__ = ('AssayError', 'AssayWarning', 'ConfigurationError', 'EvaluatorOutputError', 'MissingExtraError')
+
+
+class AssayError(Exception):
+    """Base class of all errors of this package."""
+
+
+class ConfigurationError(AssayError, ValueError):
+    """A setting was given a value that cannot work; the message names the setting, the value and what is allowed."""
+
+
+class MissingExtraError(AssayError, ImportError):
+    """A feature was used whose optional dependency is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f'{feature} needs the optional dependencies of the extra {extra!r}: '
+            f"install them with `pip install 'pydantic-ai-assay[{extra}]'`."
+        )
+
+
+class EvaluatorOutputError(AssayError, ValueError):
+    """An evaluator returned something that is not a bool, a finite number, a short string, or a mapping of those."""
+
+
+class AssayWarning(UserWarning):
+    """Evaluations were dropped or left, or an error of the pipeline had no callback to go to."""

@@ -1,0 +1,101 @@
+"""An evaluator as attached: its settings, its identity, and how many of its evaluations run and wait."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from pydantic_evals import online as upstream
+from pydantic_evals.evaluators import Evaluator, EvaluatorSpec
+
+from ..settings import OnlineEvaluator, own_evaluator
+from .identity import EvaluatorIdentity, identify
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluation
+
+__all__ = ('AttachedEvaluator', 'attach')
+
+_LOCK = threading.Lock()
+_ATTRIBUTE = '_assay_attached'
+
+
+class AttachedEvaluator:
+    """What the pipeline keeps of an evaluator between runs."""
+
+    def __init__(self, settings: OnlineEvaluator) -> None:
+        self.settings = settings
+        self.evaluator: Evaluator[Any, Any, Any] = settings.evaluator
+        self.running = 0
+        self.waiting: deque[Evaluation] = deque()
+        self._identity: EvaluatorIdentity | None = None
+        self._is_async: bool | None = None
+        self._key: str | None = None
+
+    @property
+    def identity(self) -> EvaluatorIdentity:
+        """The evaluator's identity, read until it could be read once.
+
+        Raises:
+            Exception: Whatever the evaluator raises when asked for its name, version or spec.
+        """
+        if self._identity is None:
+            self._identity = identify(self.evaluator)
+        return self._identity
+
+    @property
+    def name(self) -> str:
+        """The evaluator's name, or its class's where the name cannot be read."""
+        try:
+            return self.identity.name
+        except Exception:
+            return type(self.evaluator).__name__
+
+    @property
+    def key(self) -> str:
+        """What tells this evaluator from others: name and fingerprint, or the object where those cannot be read."""
+        if self._key is None:
+            try:
+                identity = self.identity
+            except Exception:
+                return f'{type(self.evaluator).__qualname__}@{id(self.evaluator)}'
+            self._key = f'{identity.name}:{identity.fingerprint}'
+        return self._key
+
+    @property
+    def source(self) -> EvaluatorSpec:
+        """The evaluator's spec, or its class name alone where the spec cannot be read."""
+        try:
+            return self.identity.source
+        except Exception:
+            return EvaluatorSpec(name=type(self.evaluator).__name__, arguments=None)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the evaluator needs an event loop. A plain function that returned a coroutine once is one that does."""
+        if self._is_async is None:
+            cls = type(self.evaluator)
+            self._is_async = (
+                inspect.iscoroutinefunction(cls.evaluate) or cls.evaluate_async is not Evaluator.evaluate_async
+            )
+        return self._is_async
+
+    def needs_event_loop(self) -> None:
+        """Remember that the evaluator returned a coroutine."""
+        self._is_async = True
+
+
+def attach(evaluator: Evaluator[Any, Any, Any] | upstream.OnlineEvaluator) -> AttachedEvaluator:
+    """Attach an evaluator; attaching the same `OnlineEvaluator` again shares its concurrency limit.
+
+    Raises:
+        ConfigurationError: If it is neither an evaluator nor an `OnlineEvaluator`.
+    """
+    settings = own_evaluator(evaluator)
+    with _LOCK:
+        attached = vars(settings).get(_ATTRIBUTE)
+        if attached is None:
+            attached = vars(settings)[_ATTRIBUTE] = AttachedEvaluator(settings)
+        return attached

@@ -1,0 +1,282 @@
+"""The in-process executor: does work on callers' event loops while they run, and in threads of ours where they do not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .lanes import LoopLane
+from .process_exit import ExitGuard
+from .turns import LoopThread
+from .work import Settlement, Work
+from .workers import WorkerPool
+
+__all__ = ('BackgroundExecutor',)
+
+TICK = 0.025
+"""Seconds between looks at loops and deadlines, while there is work."""
+STANDSTILL = 0.05
+"""Seconds a caller's loop may stand still before its work is taken over; doubled each time a work had started there."""
+GIVE_WAY = 0.25
+"""Seconds an agent's run waits at most for the loop that takes over to stand still."""
+
+
+class BackgroundExecutor:
+    """Runs coroutines and functions for one process, each to its end once. Starts no thread before the first work."""
+
+    def __init__(self, *, on_exit: Callable[[], None]) -> None:
+        self.shutdown_timeout = 0.0
+        self.workers = WorkerPool()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._works: set[Work] = set()
+        self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
+        self._active_runs: dict[asyncio.AbstractEventLoop, int] = {}
+        self._takeover: LoopThread | None = None
+        self._background: LoopThread | None = None
+        self._monitor: threading.Thread | None = None
+        self._monitor_sleeps = False
+        self._shutdown_deadline: float | None = None
+        self._is_exiting = False
+        self._exit = ExitGuard(self._drain_at_exit)
+        self._on_exit = on_exit
+
+    # Callers' runs
+
+    async def run_started(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that an agent runs on `loop`, and see that the loop that takes over stands still meanwhile."""
+        with self._lock:
+            self._active_runs[loop] = self._active_runs.get(loop, 0) + 1
+        takeover = self._takeover
+        if takeover is not None and takeover.is_busy and loop is not takeover.loop:
+            self._decide_turns(takeover)
+            if takeover.is_held and takeover.is_turning:
+                await _wait_until_still(takeover, loop)
+
+    def run_ended(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that an agent's run on `loop` has ended."""
+        with self._lock:
+            count = self._active_runs[loop] - 1
+            if count:
+                self._active_runs[loop] = count
+            else:
+                del self._active_runs[loop]
+            lane = self._lanes.get(loop)
+        if lane is not None:
+            lane.beat = time.monotonic()
+
+    def _decide_turns(self, takeover: LoopThread) -> None:
+        """Let the loop that takes over stand still while exactly one other loop uses agents or judges."""
+        with self._lock:
+            busy = {loop for loop in self._active_runs if loop is not takeover.loop}
+            busy.update(loop for loop, lane in self._lanes.items() if lane.works and loop.is_running())
+        if len(busy) == 1 and not self._is_exiting:
+            takeover.hold()
+        else:
+            takeover.go_on()
+
+    # Work
+
+    def lane_of_caller(self) -> LoopLane:
+        """The lane of the running event loop."""
+        loop = asyncio.get_running_loop()
+        for thread in (self._takeover, self._background):
+            if thread is not None and thread.loop is loop:
+                return thread.lane
+        lane = self._lanes.get(loop)
+        if lane is None:
+            with self._lock:
+                lane = self._lanes.setdefault(loop, LoopLane(loop, self))
+        lane.beat = time.monotonic()
+        return lane
+
+    def run_async(
+        self,
+        start: Callable[[], Coroutine[Any, Any, Any]],
+        *,
+        home: LoopLane,
+        label: str,
+        on_settled: Callable[[Settlement], None],
+        timeout: float | None = None,
+        after: int = 0,
+        in_background: bool = False,
+    ) -> Work:
+        """Run a coroutine.
+
+        Args:
+            start: Makes the coroutine; called again when the work has to start anew on another loop.
+            home: Where to run it, as long as that loop runs.
+            label: What to call the work when it is left undone.
+            on_settled: Called once, in the thread in which the work ended.
+            timeout: Seconds it may take.
+            after: Times the loop goes round first; only from the loop's own thread.
+            in_background: Whether to run it on the loop that never takes turns, instead of at home.
+        """
+        work = self._track(Work(start, label=label, on_settled=on_settled, timeout=timeout))
+        if in_background:
+            self._background_thread().post(work)
+        elif home.loop.is_closed() or (self._takeover is not None and home is self._takeover.lane):
+            self._takeover_thread().post(work)
+        else:
+            home.post(work, after=after)
+        return work
+
+    def run_sync(
+        self,
+        function: Callable[[], Any],
+        *,
+        label: str,
+        on_settled: Callable[[Settlement], None],
+        timeout: float | None = None,
+    ) -> Work:
+        """Run a function in a worker thread."""
+        work = self._track(Work(_never, label=label, on_settled=on_settled, timeout=timeout))
+        self.workers.submit(work, function)
+        return work
+
+    def _track(self, work: Work) -> Work:
+        work.on_end = self._untrack
+        with self._lock:
+            self._works.add(work)
+            if self._monitor is None:
+                self._monitor = threading.Thread(target=self._watch, name='assay-monitor', daemon=True)
+                self._monitor.start()
+                self._exit.install()
+            elif self._monitor_sleeps:
+                self._monitor_sleeps = False
+                self._changed.notify_all()
+        return work
+
+    def _untrack(self, work: Work) -> None:
+        with self._lock:
+            self._works.discard(work)
+            if not self._works:
+                self._changed.notify_all()
+
+    def expect_signals(self) -> None:
+        """See that a termination signal the application handles leaves time for what is pending."""
+        self._exit.defer_termination()
+
+    def _takeover_thread(self) -> LoopThread:
+        with self._lock:
+            if self._takeover is None:
+                self._takeover = LoopThread('assay-takeover', self)
+            return self._takeover
+
+    def _background_thread(self) -> LoopThread:
+        with self._lock:
+            if self._background is None:
+                self._background = LoopThread('assay-background', self)
+            return self._background
+
+    # The monitor
+
+    def _watch(self) -> None:
+        while True:
+            with self._lock:
+                if not self._works:
+                    self._monitor_sleeps = True
+                    self._changed.wait_for(lambda: self._works)
+                    self._monitor_sleeps = False
+                else:
+                    self._changed.wait(TICK)
+            self._look()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        self.workers.check(now)
+        for loop, lane in list(self._lanes.items()):
+            if not lane.works:
+                with self._lock:
+                    if not lane.works:
+                        del self._lanes[loop]
+            elif loop.is_closed():
+                self.take_over(lane.release_all())
+            elif loop.is_running():
+                lane.beat = now
+            else:
+                still = now - lane.beat
+                self.take_over(lane.release_where(lambda work, still=still: still >= self._patience_with(work)))
+        if self._takeover is not None:
+            self._decide_turns(self._takeover)
+
+    def _patience_with(self, work: Work) -> float:
+        if self._is_exiting:
+            return 0.0
+        return STANDSTILL * 2**work.moves if work.task is not None else STANDSTILL
+
+    # Shutting down
+
+    def keep_open(self) -> None:
+        """Note that work was handed in: whatever was shutting down before was not the process."""
+        self._shutdown_deadline = None
+
+    def begin_shutdown(self) -> float:
+        """Begin shutting down, or go on with it. Returns the deadline on the monotonic clock."""
+        with self._lock:
+            if self._shutdown_deadline is None:
+                self._shutdown_deadline = time.monotonic() + self.shutdown_timeout
+            return self._shutdown_deadline
+
+    def take_over(self, works: list[Work]) -> None:
+        """Move works to the loop that takes over."""
+        for work in works:
+            self._takeover_thread().post(work)
+
+    def lane_drained(self) -> None:
+        """A caller's loop is about to end; if a termination signal was kept waiting for that, the process is, too."""
+        self._exit.loop_ended()
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Block until there is no work, for at most `timeout` seconds. Returns whether there is none."""
+        with self._lock:
+            return self._changed.wait_for(lambda: not self._works, max(0.0, timeout))
+
+    def _drain_at_exit(self) -> None:
+        self._is_exiting = True
+        deadline = self.begin_shutdown()
+        try:
+            idle = self.wait_idle(deadline - time.monotonic())
+        except KeyboardInterrupt:
+            # Ctrl-C while the process is ending: whoever pressed it does not want to wait.
+            idle = False
+        if not idle:
+            self._on_exit()
+            self.workers.leave('the process ended')
+            with self._lock:
+                left = list(self._works)
+            for work in left:
+                work.settle(work.epoch, Settlement(left='the process ended'))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no work."""
+        return not self._works
+
+    @property
+    def labels(self) -> list[str]:
+        """What the works that have not ended are called."""
+        with self._lock:
+            return [work.label for work in self._works]
+
+
+async def _never() -> None:
+    raise AssertionError('work of a thread is not started on a loop')
+
+
+async def _wait_until_still(thread: LoopThread, loop: asyncio.AbstractEventLoop) -> None:
+    still = loop.create_future()
+
+    def resolve() -> None:
+        if not still.done():
+            still.set_result(None)
+
+    thread.when_still(lambda: loop.call_soon_threadsafe(resolve))
+    timer = loop.call_later(GIVE_WAY, resolve)
+    try:
+        await still
+    finally:
+        timer.cancel()

@@ -1,0 +1,162 @@
+"""One evaluation: one evaluator, one run, from the moment it was chosen to its outcome."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from pydantic_evals.evaluators import EvaluationResult
+
+from ..delivery.events import parent_context
+from ..runs.context import OnlineEvaluatorContext
+from ..runs.outcome import EvaluationOutcome, EvaluationStatus
+from ..settings import OnlineEvalConfig
+from .attached import AttachedEvaluator
+from .scoring import call, call_async, evaluator_span, failure_of, results_of
+from .work import Settlement
+
+if TYPE_CHECKING:
+    from .lanes import LoopLane
+    from .report import Report
+
+__all__ = ('Evaluation',)
+
+
+class Evaluation:
+    """One evaluator about to judge, judging, or having judged one run."""
+
+    __slots__ = (
+        'attached',
+        'attempts',
+        'awaitable',
+        'config',
+        'context',
+        'home',
+        'is_waiting',
+        'probability',
+        'report',
+        'restarts',
+        'started',
+        'submitted',
+    )
+
+    def __init__(
+        self,
+        attached: AttachedEvaluator,
+        config: OnlineEvalConfig,
+        context: OnlineEvaluatorContext,
+        *,
+        probability: float,
+        report: Report,
+        home: LoopLane,
+    ) -> None:
+        self.attached = attached
+        self.config = config
+        self.context = context
+        self.probability = probability
+        self.report = report
+        self.home = home
+        self.attempts = 0
+        self.restarts = 0
+        self.awaitable: Awaitable[Any] | None = None
+        self.is_waiting = False
+        self.submitted = time.monotonic()
+        self.started: float | None = None
+
+    async def run_async(self) -> tuple[EvaluationResult, ...]:
+        """Run the evaluator on the current event loop.
+
+        Raises:
+            BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
+        """
+        token = otel_context.attach(parent_context(self.context.run))
+        try:
+            with evaluator_span(self.attached):
+                output = await call_async(self.attached, self._attempt_async, attempted=self._count_attempt)
+                return results_of(output, self.attached)
+        finally:
+            otel_context.detach(token)
+
+    async def _attempt_async(self) -> Any:
+        awaitable, self.awaitable = self.awaitable, None
+        if awaitable is not None:
+            return await awaitable
+        return await self.attached.evaluator.evaluate_async(self.context)
+
+    def run_sync(self) -> tuple[EvaluationResult, ...] | Awaitable[Any]:
+        """Run a synchronous evaluator in the current thread.
+
+        Returns:
+            The results, or an awaitable if that is what the evaluator returned: it needs an event loop after all.
+
+        Raises:
+            BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
+        """
+        token = otel_context.attach(parent_context(self.context.run))
+        try:
+            with evaluator_span(self.attached):
+                output = call(self.attached, self._attempt_sync, attempted=self._count_attempt)
+                return output if inspect.isawaitable(output) else results_of(output, self.attached)
+        finally:
+            otel_context.detach(token)
+
+    def _attempt_sync(self) -> Any:
+        return self.attached.evaluator.evaluate(self.context)
+
+    def _count_attempt(self) -> None:
+        self.attempts += 1
+
+    def outcome(self, settlement: Settlement) -> EvaluationOutcome:
+        """The outcome that a settlement stands for."""
+        if settlement.left is not None:
+            return self._outcome('dropped', detail=settlement.left)
+        if settlement.timed_out:
+            timeout = self.attached.settings.timeout
+            error = TimeoutError(f'{self.attached.name} did not finish within timeout={timeout} seconds.')
+            return self._outcome('timed_out', error=error)
+        if settlement.error is not None:
+            return self._outcome('failed', error=settlement.error)
+        return self._outcome('scored', results=settlement.value)
+
+    def dropped(self, reason: str) -> EvaluationOutcome:
+        """The outcome of an evaluation that never ran."""
+        return self._outcome('dropped', detail=reason)
+
+    def _outcome(
+        self,
+        status: EvaluationStatus,
+        *,
+        results: tuple[EvaluationResult, ...] = (),
+        error: BaseException | None = None,
+        detail: str | None = None,
+    ) -> EvaluationOutcome:
+        run = self.context.run
+        now = time.monotonic()
+        started = now if self.started is None else self.started
+        try:
+            identity = self.attached.identity
+            version, fingerprint = identity.version, identity.fingerprint
+        except Exception:
+            version = fingerprint = None
+        return EvaluationOutcome(
+            run_id=run.run_id,
+            evaluator=self.attached.name,
+            evaluator_version=version,
+            fingerprint=fingerprint,
+            status=status,
+            probability=self.probability,
+            results=results,
+            failure=failure_of(error, self.attached) if error is not None else None,
+            detail=detail,
+            attempts=self.attempts,
+            duration=now - started,
+            waited=started - self.submitted,
+            finished_at=datetime.now(UTC),
+            target=run.target,
+            agent_name=run.agent_name,
+            conversation_id=run.conversation_id,
+        )

@@ -1,0 +1,236 @@
+"""A lane: one event loop on which work is done, for as long as the loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from typing import Protocol
+
+from .work import Settlement, Work
+
+__all__ = ('LaneHost', 'LoopLane')
+
+MAX_MOVES = 12
+"""How often a piece of work is started anew before it counts as failed."""
+
+
+class LaneHost(Protocol):
+    """What a lane needs from the pipeline."""
+
+    def begin_shutdown(self) -> float:
+        """Begin (or go on) shutting down; returns the deadline on the monotonic clock."""
+        ...
+
+    def take_over(self, works: list[Work]) -> None:
+        """Move works to the loop that takes over."""
+        ...
+
+    def lane_drained(self) -> None:
+        """The caller's loop has nothing left that could still be waited for."""
+        ...
+
+
+class LoopLane:
+    """Work on one event loop.
+
+    On a caller's loop, a keeper task lives while there is work. `asyncio.run` cancels all tasks when its main
+    coroutine has ended, and then waits for them: the keeper uses that time to finish what is pending.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, host: LaneHost, *, on_empty: Callable[[], None] | None = None):
+        self.loop = loop
+        self.works: set[Work] = set()
+        self.beat = time.monotonic()
+        self._host = host
+        self._on_empty = on_empty
+        self._is_callers = on_empty is None
+        self._context = Context()
+        self._inbox: deque[tuple[int, Work, int]] = deque()
+        self._tick_count = 0
+        self._is_ticking = False
+        self._keeper: asyncio.Task[None] | None = None
+        self._wake_keeper: asyncio.Future[None] | None = None
+
+    def post(self, work: Work, *, after: int = 0) -> None:
+        """Start `work` here, from whatever thread.
+
+        Args:
+            work: The work.
+            after: Only from the loop's own thread: let the loop go round this many times first.
+        """
+        work.lane = self
+        self.works.add(work)
+        if after:
+            self._inbox.append((self._tick_count + after, work, work.epoch))
+            if not self._is_ticking:
+                self._is_ticking = True
+                self.loop.call_soon(self._tick, context=self._context)
+        elif _running_loop() is self.loop:
+            self._start(work, work.epoch)
+        else:
+            try:
+                self.loop.call_soon_threadsafe(self._start, work, work.epoch, context=self._context)
+            except RuntimeError:
+                # The loop has been closed. The work stays listed here, where the monitor finds it and moves it.
+                return
+
+    def discard(self, work: Work) -> None:
+        """Forget a settled or moved work."""
+        self.works.discard(work)
+        if not self.works:
+            if self._on_empty is not None:
+                self._on_empty()
+            else:
+                self._wake()
+
+    def cancel_timer(self, timer: asyncio.TimerHandle) -> None:
+        """Cancel a timer of this lane, from whatever thread."""
+        if _running_loop() is self.loop:
+            timer.cancel()
+        else:
+            self._call_threadsafe(timer.cancel)
+
+    def release_all(self) -> list[Work]:
+        """Let go of all works, so that they can start anew elsewhere."""
+        return self.release_where(lambda _: True)
+
+    def release_where(self, condition: Callable[[Work], bool]) -> list[Work]:
+        """Let go of the works that meet `condition`; those that had started are cancelled if the loop runs again."""
+        released: list[Work] = []
+        for work in list(self.works):
+            if not condition(work):
+                continue
+            task = work.begin_anew()
+            if work.is_settled:
+                continue
+            self.works.discard(work)
+            if task is not None:
+                _forget(task)
+                self._call_threadsafe(task.cancel)
+            released.append(work)
+        if released and not self.works:
+            self._wake()
+        return released
+
+    def _call_threadsafe(self, callback: Callable[[], object]) -> None:
+        try:
+            self.loop.call_soon_threadsafe(callback, context=self._context)
+        except RuntimeError:
+            # The loop has been closed, so nothing of it will ever run again.
+            return
+
+    def _tick(self) -> None:
+        self._tick_count += 1
+        self._keep()
+        inbox = self._inbox
+        while inbox and inbox[0][0] <= self._tick_count:
+            _, work, epoch = inbox.popleft()
+            self._start(work, epoch)
+        if inbox:
+            self.loop.call_soon(self._tick, context=self._context)
+        else:
+            self._is_ticking = False
+
+    def _start(self, work: Work, epoch: int) -> None:
+        if work.is_settled or work.epoch != epoch:
+            return
+        work.task = self.loop.create_task(self._run(work, epoch), context=Context())
+        work.task.add_done_callback(partial(self._check_interrupted, work, epoch), context=self._context)
+        if work.timeout is not None:
+            work.timer = self.loop.call_later(work.timeout, self._expire, work, epoch, context=self._context)
+        self._keep()
+
+    async def _run(self, work: Work, epoch: int) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            value = await work.start()
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and task.cancelling():
+                raise
+            work.settle(epoch, Settlement(error=error))
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+        else:
+            work.settle(epoch, Settlement(value=value))
+
+    def _check_interrupted(self, work: Work, epoch: int, task: asyncio.Task[None]) -> None:
+        """Start a work anew whose task was cancelled: the loop is ending, and the keeper is holding it up for us."""
+        if not task.cancelled() or work.is_settled or work.epoch != epoch:
+            return
+        if work.moves >= MAX_MOVES:
+            work.settle(epoch, Settlement(error=asyncio.CancelledError(f'interrupted {work.moves + 1} times')))
+            return
+        work.begin_anew()
+        self._start(work, work.epoch)
+
+    def _expire(self, work: Work, epoch: int) -> None:
+        task = work.task
+        if work.settle(epoch, Settlement(timed_out=True)) and task is not None:
+            task.cancel()
+
+    def _keep(self) -> None:
+        if self._is_callers and self._keeper is None:
+            self._wake_keeper = self.loop.create_future()
+            self._keeper = self.loop.create_task(self._keep_until_empty(), context=Context(), name='assay-keeper')
+            # Where the loop is dropped without being closed, its pending tasks are, too, and that is no fault.
+            _forget(self._keeper)
+
+    def _wake(self) -> None:
+        future = self._wake_keeper
+        if future is None:
+            return
+        if _running_loop() is self.loop:
+            _resolve(future)
+        else:
+            self._call_threadsafe(lambda: _resolve(future))
+
+    async def _keep_until_empty(self) -> None:
+        try:
+            while self.works:
+                future = self._wake_keeper = self.loop.create_future()
+                if self.works:
+                    await future
+        except asyncio.CancelledError:
+            await self._drain()
+        finally:
+            self._keeper = self._wake_keeper = None
+
+    async def _drain(self) -> None:
+        deadline = self._host.begin_shutdown()
+        while self.works and (remaining := deadline - time.monotonic()) > 0:
+            future = self._wake_keeper = self.loop.create_future()
+            timer = self.loop.call_later(remaining, _resolve, future)
+            try:
+                if self.works:
+                    await future
+            except asyncio.CancelledError:
+                # The loop is ending all the same; the deadline bounds how long we hold it up.
+                continue
+            finally:
+                timer.cancel()
+        if self.works:
+            self._host.take_over(self.release_all())
+        self._host.lane_drained()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """Keep asyncio from logging an error when a task is dropped together with a loop that will never run again."""
+    task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,439 @@
+"""The one pipeline: takes the record of a finished run and sees every evaluation of it to its outcome."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic_evals.online import CallbackSink, OnErrorLocation
+
+from ..delivery.counters import Counters, EvaluationStats
+from ..delivery.events import emit_events
+from ..delivery.metrics import EvaluationMetrics
+from ..delivery.notices import Notices, warn_safely
+from ..delivery.sinks import as_sinks
+from ..errors import AssayError
+from ..runs.context import OnlineEvaluatorContext, build_context
+from ..runs.outcome import EvaluationOutcome
+from ..runs.record import RunRecord
+from ..runs.size import estimate_size
+from ..sampling.choice import Candidate, choose_after_run
+from ..settings import OnlineEvalConfig
+from .attached import AttachedEvaluator
+from .background import BackgroundExecutor
+from .evaluation import Evaluation
+from .lanes import LoopLane
+from .queue import WaitingQueue
+from .report import Report
+from .transient import is_loop_conflict
+from .work import Settlement
+
+__all__ = ('PIPELINE', 'Chosen', 'PendingEvaluation', 'Pipeline', 'describe')
+
+HOPS_BEFORE_START = 8
+"""Times the caller's loop goes round before a run's evaluations begin, so that its own `await` returns first.
+
+Measured: `Agent.run` returns 2 rounds after its hooks do."""
+MAX_LOOP_RESTARTS = 3
+
+
+@dataclass(kw_only=True, frozen=True)
+class PendingEvaluation:
+    """An evaluation that has not ended."""
+
+    evaluator: str
+    """The evaluator's name."""
+    run_id: str
+    """The run it judges."""
+    target: str
+    """Name of what is evaluated."""
+
+
+class Chosen:
+    """The candidates of one `OnlineEvaluation` for one run, with the settings that hold for them."""
+
+    __slots__ = ('candidates', 'config')
+
+    def __init__(self, config: OnlineEvalConfig, candidates: list[Candidate[AttachedEvaluator]]) -> None:
+        self.config = config
+        self.candidates = candidates
+
+
+class Pipeline:
+    """Everything that happens after a run, for one process."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.notices = Notices()
+        self.executor = BackgroundExecutor(on_exit=self._report_left)
+        self._lock = threading.Lock()
+        self._queues: dict[int, WaitingQueue] = {}
+        self._submitted: dict[int, tuple[RunRecord, Sequence[Chosen]]] = {}
+        self._evaluations: set[Evaluation] = set()
+        self._metrics: EvaluationMetrics | None = None
+
+    # What is known from outside
+
+    def stats(self) -> EvaluationStats:
+        """What has become of evaluations so far."""
+        with self._lock:
+            waiting = sum(map(len, self._queues.values()))
+            waiting_bytes = sum(queue.bytes for queue in self._queues.values())
+        return self.counters.stats(pending=len(self.pending()), waiting=waiting, waiting_bytes=waiting_bytes)
+
+    def pending(self) -> tuple[PendingEvaluation, ...]:
+        """The evaluations that have not ended."""
+        pairs: list[tuple[AttachedEvaluator, RunRecord]] = []
+        for run, chosen in list(self._submitted.values()):
+            pairs.extend((candidate.attached, run) for part in chosen for candidate in part.candidates)
+        pairs.extend((evaluation.attached, evaluation.context.run) for evaluation in list(self._evaluations))
+        return tuple(
+            PendingEvaluation(evaluator=attached.name, run_id=run.run_id, target=run.target) for attached, run in pairs
+        )
+
+    def _waiting_count(self) -> int:
+        with self._lock:
+            return sum(map(len, self._queues.values()))
+
+    # From a run to its evaluations
+
+    def submit(self, run: RunRecord, chosen: Sequence[Chosen]) -> None:
+        """Hand over a finished run, from the event loop it ran on. Returns at once."""
+        if self._metrics is None:
+            self._metrics = EvaluationMetrics(self.counters, self._waiting_count)
+        executor = self.executor
+        executor.shutdown_timeout = max(executor.shutdown_timeout, max(part.config.shutdown_timeout for part in chosen))
+        executor.keep_open()
+        home = executor.lane_of_caller()
+        self._submitted[id(run)] = (run, chosen)
+        executor.run_async(
+            partial(self._expand, run, chosen, home),
+            home=home,
+            label='sampling',
+            on_settled=partial(self._on_expanded, run, chosen),
+            after=HOPS_BEFORE_START,
+        )
+        executor.expect_signals()
+
+    async def _expand(self, run: RunRecord, chosen: Sequence[Chosen], home: LoopLane) -> list[Evaluation]:
+        """Turn the candidates of a run into evaluations."""
+        evaluations: list[Evaluation] = []
+        reports: dict[tuple[int, int], Report] = {}
+        contexts: dict[int, OnlineEvaluatorContext] = {}
+        seen: set[str] = set()
+        for part in chosen:
+            config = part.config
+            for candidate in part.candidates:
+                attached = candidate.attached
+                if attached.key in seen:
+                    continue
+                seen.add(attached.key)
+                verdict = choose_after_run(candidate, run)
+                if verdict.status != 'chosen':
+                    self.counters.count(verdict.status, attached.name, run.target)
+                    if verdict.error is not None:
+                        self.sampling_failed(attached, config, verdict.error)
+                    continue
+                context = contexts.get(id(config))
+                if context is None:
+                    context = contexts[id(config)] = build_context(run, config.metadata)
+                source = attached.settings.sink if attached.settings.sink is not None else config.default_sink
+                key = (id(config), id(source))
+                report = reports.get(key)
+                if report is None:
+                    report = reports[key] = Report(as_sinks(source), config, context, home)
+                if not report.sinks and not config.emit_otel_events:
+                    self.counters.count('skipped', attached.name, run.target)
+                    continue
+                report.expect()
+                evaluations.append(
+                    Evaluation(attached, config, context, probability=verdict.probability, report=report, home=home)
+                )
+        return evaluations
+
+    def _on_expanded(self, run: RunRecord, chosen: Sequence[Chosen], settlement: Settlement) -> None:
+        del self._submitted[id(run)]
+        if settlement.value is not None:
+            self._evaluations.update(settlement.value)
+            for evaluation in settlement.value:
+                self._admit(evaluation)
+            if not settlement.value and run.spans is not None:
+                run.spans.close()
+            return
+        reason = settlement.left or f'preparing its evaluation raised {describe(settlement.error)}'
+        for part in chosen:
+            for candidate in part.candidates:
+                self.counters.count('dropped', candidate.attached.name, run.target)
+        if settlement.left is None:
+            self.notices.warn('expand', f'The evaluations of run {run.run_id!r} were dropped: {reason}.')
+
+    def sampling_failed(self, attached: AttachedEvaluator, config: OnlineEvalConfig, error: Exception) -> None:
+        """Tell of a `sample_rate` or `when` that raised."""
+        handler = attached.settings.on_sampling_error or config.on_sampling_error
+        message = f'Sampling for {attached.name} raised {describe(error)}; the run is not evaluated.'
+        if handler is not None:
+            try:
+                handler(error, attached.evaluator)
+            except Exception as second:
+                message += f' And `on_sampling_error` raised {describe(second)}.'
+            else:
+                return
+        self.notices.warn(f'sampling:{attached.key}', message)
+
+    # From an evaluation to its outcome
+
+    def _admit(self, evaluation: Evaluation) -> None:
+        """Start an evaluation, or let it wait for its turn."""
+        attached, config = evaluation.attached, evaluation.config
+        size = 0
+        if attached.running >= attached.settings.max_concurrency:
+            size = estimate_size(evaluation.context.run)
+        with self._lock:
+            if attached.running < attached.settings.max_concurrency:
+                attached.running += 1
+                dropped = None
+            else:
+                queue = self._queues.get(id(config.__dict__))
+                if queue is None:
+                    queue = self._queues[id(config.__dict__)] = WaitingQueue(config)
+                dropped = queue.add(evaluation, size)
+        if dropped is None:
+            self._start(evaluation)
+            return
+        for each in dropped:
+            self._drop(each)
+
+    def _drop(self, evaluation: Evaluation) -> None:
+        config, attached = evaluation.config, evaluation.attached
+        self._finish(
+            evaluation,
+            evaluation.dropped(
+                f'the queue was full (queue_size={config.queue_size}, queue_bytes={config.queue_bytes})'
+            ),
+        )
+        handler = attached.settings.on_max_concurrency or config.on_max_concurrency
+        if handler is None:
+            self.notices.warn(
+                f'dropped:{attached.key}',
+                f'An evaluation by {attached.name} was dropped because the queue was full '
+                f'(queue_size={config.queue_size}, queue_bytes={config.queue_bytes}). Raise max_concurrency, lower '
+                'the sample rate, or set `on_max_concurrency` to hear of each one.',
+            )
+            return
+
+        def on_settled(settlement: Settlement) -> None:
+            error = _error_of(settlement, '`on_max_concurrency`')
+            if error is not None:
+                self._call_on_error(evaluation.report, attached, error, 'on_max_concurrency')
+
+        self._call(partial(handler, evaluation.context), handler, evaluation.report, '`on_max_concurrency`', on_settled)
+
+    def _start(self, evaluation: Evaluation) -> None:
+        attached = evaluation.attached
+        settings = attached.settings
+        evaluation.started = time.monotonic()
+        on_settled = partial(self._on_settled, evaluation)
+        try:
+            label = attached.identity.name
+            is_async = evaluation.awaitable is not None or attached.is_async
+        except BaseException as error:
+            on_settled(Settlement(error=error))
+            return
+        if is_async:
+            self.executor.run_async(
+                evaluation.run_async,
+                home=evaluation.home,
+                label=label,
+                on_settled=on_settled,
+                timeout=settings.timeout,
+                in_background=settings.run_in == 'background',
+            )
+        else:
+            self.executor.run_sync(evaluation.run_sync, label=label, on_settled=on_settled, timeout=settings.timeout)
+
+    def _on_settled(self, evaluation: Evaluation, settlement: Settlement) -> None:
+        attached = evaluation.attached
+        if inspect.isawaitable(settlement.value):
+            attached.needs_event_loop()
+            evaluation.awaitable = settlement.value
+            self._start(evaluation)
+            return
+        if (
+            settlement.error is not None
+            and evaluation.restarts < MAX_LOOP_RESTARTS
+            and is_loop_conflict(settlement.error)
+        ):
+            evaluation.restarts += 1
+            self._start(evaluation)
+            return
+        next_one = self._release(attached)
+        self._finish(evaluation, evaluation.outcome(settlement))
+        if next_one is not None:
+            self._start(next_one)
+
+    def _release(self, attached: AttachedEvaluator) -> Evaluation | None:
+        """Give an evaluator's place to the evaluation that has waited longest, if there is one."""
+        with self._lock:
+            if not attached.waiting:
+                attached.running -= 1
+                return None
+            evaluation = attached.waiting.popleft()
+            key = id(evaluation.config.__dict__)
+            queue = self._queues[key]
+            queue.remove(evaluation)
+            if not len(queue):
+                del self._queues[key]
+            return evaluation
+
+    def _finish(self, evaluation: Evaluation, outcome: EvaluationOutcome) -> None:
+        """Count and report an outcome."""
+        config, run = evaluation.config, evaluation.context.run
+        self.counters.count(outcome.status, outcome.evaluator, outcome.target)
+        self._evaluations.discard(evaluation)
+        if self._metrics is not None and outcome.status in ('scored', 'failed', 'timed_out'):
+            self._metrics.record_duration(outcome.duration, outcome.status, outcome.evaluator)
+        if config.emit_otel_events:
+            try:
+                emit_events(outcome, run, include_baggage=config.include_baggage)
+            except Exception as error:
+                self._call_on_error(evaluation.report, evaluation.attached, error, 'sink')
+        if evaluation.report.add(evaluation.attached, outcome):
+            self._deliver(evaluation.report)
+
+    # From outcomes to sinks and callbacks
+
+    def _deliver(self, report: Report) -> None:
+        payload = report.payload()
+        if payload is None:
+            return
+        for sink in report.sinks:
+            label = f'the sink {type(sink).__name__}'
+
+            def on_settled(settlement: Settlement, label: str = label) -> None:
+                error = _error_of(settlement, label)
+                if error is not None:
+                    self._sink_failed(report, label, error)
+
+            if isinstance(sink, CallbackSink):
+                function = partial(sink.callback, payload.results, payload.failures, payload.context)
+                self._call(function, sink.callback, report, label, on_settled)
+            else:
+                self._call(partial(sink.submit, payload), sink.submit, report, label, on_settled)
+
+    def _sink_failed(self, report: Report, label: str, error: Exception) -> None:
+        self.counters.count_sink_error()
+        handlers = report.error_handlers()
+        if not handlers:
+            self.notices.warn(f'sink:{label}', f'Results were not delivered: {label} raised {describe(error)}.')
+        for handler, attached in handlers:
+            self._call_handler(handler, report, attached, error, 'sink')
+
+    def _call_on_error(
+        self, report: Report, attached: AttachedEvaluator, error: Exception, location: OnErrorLocation
+    ) -> None:
+        self.counters.count_sink_error()
+        handler = attached.settings.on_error or report.config.on_error
+        if handler is None:
+            self.notices.warn(f'{location}:{attached.key}', f'{location} of {attached.name} raised {describe(error)}.')
+        else:
+            self._call_handler(handler, report, attached, error, location)
+
+    def _call_handler(
+        self, handler: Any, report: Report, attached: AttachedEvaluator, error: Exception, location: OnErrorLocation
+    ) -> None:
+        def on_settled(settlement: Settlement) -> None:
+            second = _error_of(settlement, '`on_error`')
+            if second is not None:
+                self.counters.count_sink_error()
+                self.notices.warn('on_error', f'`on_error` raised {describe(second)} when told of {describe(error)}.')
+
+        function = partial(handler, error, report.context, attached.evaluator, location)
+        self._call(function, handler, report, '`on_error`', on_settled)
+
+    def _call(
+        self,
+        function: Callable[[], Any],
+        original: Callable[..., Any],
+        report: Report,
+        label: str,
+        on_settled: Callable[[Settlement], None],
+    ) -> None:
+        """Call a sink or a callback of the user: on the run's event loop if it is asynchronous, else in a thread."""
+        timeout = report.config.sink_timeout
+
+        def run_async(function: Callable[[], Any], on_settled: Callable[[Settlement], None]) -> None:
+            self.executor.run_async(
+                partial(_await_result, function), home=report.home, label=label, on_settled=on_settled, timeout=timeout
+            )
+
+        if inspect.iscoroutinefunction(original) or inspect.iscoroutinefunction(getattr(original, '__call__', None)):
+            run_async(function, on_settled)
+            return
+
+        def on_called(settlement: Settlement) -> None:
+            if inspect.isawaitable(settlement.value):
+                awaitable = settlement.value
+                run_async(lambda: awaitable, on_settled)
+            else:
+                on_settled(settlement)
+
+        self.executor.run_sync(function, label=label, on_settled=on_called, timeout=timeout)
+
+    def _report_left(self) -> None:
+        """Name, in one warning, what the end of the process leaves undone."""
+        with self._lock:
+            waiting = [evaluation for evaluation in self._evaluations if evaluation.is_waiting]
+            for evaluation in waiting:
+                evaluation.attached.waiting.remove(evaluation)
+                self._queues[id(evaluation.config.__dict__)].remove(evaluation)
+        left = self.pending()
+        for evaluation in waiting:
+            self._finish(evaluation, evaluation.dropped('the process ended'))
+        if left:
+            names = Counter(each.evaluator for each in left)
+            listed = ', '.join(f'{name} ({count})' for name, count in sorted(names.items()))
+            warn_safely(
+                f'{len(left)} evaluation(s) did not finish within shutdown_timeout='
+                f'{self.executor.shutdown_timeout:g} seconds of the end of the process and were left: {listed}.'
+            )
+        else:
+            labels = ', '.join(sorted(set(self.executor.labels)))
+            warn_safely(f'The process ended before all results were delivered; left: {labels}.')
+
+
+async def _await_result(function: Callable[[], Any]) -> None:
+    result = function()
+    if inspect.isawaitable(result):
+        await result
+
+
+def _error_of(settlement: Settlement, label: str) -> Exception | None:
+    """The error a callback ended with, in a form that an `on_error` callback takes."""
+    if settlement.timed_out:
+        return TimeoutError(f'{label} did not finish within sink_timeout.')
+    if settlement.left is not None:
+        return AssayError(f'{label} was left: {settlement.left}.')
+    error = settlement.error
+    if error is None or isinstance(error, Exception):
+        return error
+    wrapped = AssayError(f'{label} raised {describe(error)}')
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def describe(error: BaseException | None) -> str:
+    """An error in one line, whatever its own text does."""
+    try:
+        return f'{type(error).__name__}: {error}'
+    except Exception as second:
+        return f'{type(error).__name__} (its message raised {type(second).__name__})'
+
+
+PIPELINE = Pipeline()
+"""The pipeline of this process."""

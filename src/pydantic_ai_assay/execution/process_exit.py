@@ -1,0 +1,93 @@
+"""The end of the process: the moment at which threads, thread pools and name look-up still work, and signals.
+
+`atexit` is too late: by then the interpreter has shut the thread pools down, and with them the name look-up of every
+event loop. `threading` has callbacks that run first, which `concurrent.futures` itself is built on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider
+
+__all__ = ('ExitGuard', 'flush_telemetry')
+
+FLUSH_MILLISECONDS = 5_000
+
+
+class ExitGuard:
+    """Calls `drain` once when the process ends, whether its main thread ends or a handled SIGTERM ends it."""
+
+    def __init__(self, drain: Callable[[], None]) -> None:
+        self._drain = drain
+        self._is_installed = False
+        self._is_drained = False
+        self._handler: Callable[[int, FrameType | None], Any] | None = None
+        self._is_signal_blocked = False
+
+    def install(self) -> None:
+        """Register for the end of the process."""
+        if self._is_installed:
+            return
+        self._is_installed = True
+        register = getattr(threading, '_register_atexit', atexit.register)
+        try:
+            register(self._finish)
+        except RuntimeError:
+            # The interpreter is shutting down already, past the point where anything could be waited for.
+            self._is_drained = True
+
+    def defer_termination(self) -> None:
+        """Keep a SIGTERM that the application handles from ending the process before its event loop has ended.
+
+        Servers such as uvicorn handle SIGTERM by shutting down in good order, and then restore the default action and
+        raise the signal again, which ends the process on the spot. So the first SIGTERM is passed to the server's
+        handler and blocked in the main thread from then on; the second one stays pending until what is pending has
+        been drained. A signal without a handler is left alone.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        current = signal.getsignal(signal.SIGTERM)
+        if current is self._on_signal or not callable(current) or not hasattr(signal, 'pthread_sigmask'):
+            return
+        self._handler = current
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self._is_signal_blocked = True
+        assert self._handler is not None
+        self._handler(number, frame)
+
+    def loop_ended(self) -> None:
+        """If a SIGTERM is pending, drain what other loops and threads have left, and let the signal through."""
+        if (
+            self._is_signal_blocked
+            and threading.current_thread() is threading.main_thread()
+            and signal.SIGTERM in signal.sigpending()
+        ):
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._is_drained:
+            self._is_drained = True
+            self._drain()
+        if self._is_signal_blocked:
+            # The signal ends the process before the exit handlers that usually flush telemetry.
+            flush_telemetry()
+            self._is_signal_blocked = False
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def flush_telemetry() -> None:
+    """Export what OpenTelemetry's providers hold back for batches."""
+    for provider in (trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider()):
+        flush = getattr(provider, 'force_flush', None)
+        if flush is not None:
+            flush(FLUSH_MILLISECONDS)

@@ -1,0 +1,170 @@
+"""Calling an evaluator, and making sure that what it returns is a result."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar, cast
+
+from opentelemetry import trace
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_evals.evaluators import EvaluationReason, EvaluationResult, EvaluatorFailure, EvaluatorOutput
+
+from ..errors import EvaluatorOutputError
+from ..runs.spans import shorten
+from .attached import AttachedEvaluator
+from .transient import is_transient
+
+__all__ = ('call', 'call_async', 'failure_of', 'results_of')
+
+MAX_LABEL = 1_024
+"""Characters a label or a result's name may have."""
+MAX_REASON = 65_536
+"""Characters to which a reason is shortened."""
+MAX_RESULTS = 1_000
+"""Results one evaluator may return for one run."""
+MAX_RETRY_WAIT = 30.0
+
+# Instances of `EvaluationReason` are checked again, because their constructor does not.
+_OUTPUT: TypeAdapter[Any] = TypeAdapter(EvaluatorOutput, config=ConfigDict(revalidate_instances='always'))
+
+T = TypeVar('T')
+
+
+def results_of(output: object, attached: AttachedEvaluator) -> tuple[EvaluationResult, ...]:
+    """Turn what an evaluator returned into results.
+
+    Raises:
+        EvaluatorOutputError: If it is not a bool, a finite number, a short string, or a mapping of names to those.
+    """
+    identity = attached.identity
+    try:
+        valid = _OUTPUT.validate_python(output)
+    except ValidationError as error:
+        raise EvaluatorOutputError(
+            f'{identity.name} returned {shorten(_repr(output), 200)}; expected a bool, a finite number, a string, an '
+            '`EvaluationReason`, or a mapping of names to those.'
+        ) from error
+    items = cast('Mapping[str, Any]', valid) if isinstance(valid, Mapping) else {identity.name: valid}
+    if len(items) > MAX_RESULTS:
+        raise EvaluatorOutputError(f'{identity.name} returned {len(items)} results; at most {MAX_RESULTS} are taken.')
+    results: list[EvaluationResult] = []
+    for name, item in items.items():
+        value, reason = (item.value, item.reason) if isinstance(item, EvaluationReason) else (item, None)
+        _check_size(identity.name, 'a result name', name)
+        _check_size(identity.name, 'a label', value)
+        results.append(
+            EvaluationResult(
+                name=name,
+                value=value,
+                reason=shorten(reason, MAX_REASON) if reason is not None else None,
+                source=identity.source,
+                evaluator_version=identity.version,
+            )
+        )
+    return tuple(results)
+
+
+def _check_size(evaluator: str, what: str, value: object) -> None:
+    if isinstance(value, str) and len(value) > MAX_LABEL:
+        raise EvaluatorOutputError(
+            f'{evaluator} returned {what} of {len(value):,} characters; at most {MAX_LABEL:,} are taken. Put long text '
+            'into the `reason` of an `EvaluationReason`.'
+        )
+    if isinstance(value, int) and not math.isfinite(_as_float(value)):
+        raise EvaluatorOutputError(
+            f'{evaluator} returned an integer of {value.bit_length()} bits, too large for a score.'
+        )
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        return f'<{type(value).__name__} whose repr raised {type(error).__name__}>'
+
+
+def failure_of(error: BaseException, attached: AttachedEvaluator) -> EvaluatorFailure:
+    """Describe what went wrong in the form of pydantic-evals."""
+    try:
+        version = attached.identity.version
+    except Exception:
+        version = None
+    try:
+        message = f'{type(error).__name__}: {error}'
+    except Exception as second:
+        message = f'{type(error).__name__} (its message raised {type(second).__name__})'
+    return EvaluatorFailure(
+        name=attached.name,
+        error_message=shorten(message, MAX_REASON),
+        error_stacktrace=shorten(''.join(traceback.format_exception(error)), MAX_REASON),
+        source=attached.source,
+        evaluator_version=version,
+        error_type=type(error).__name__,
+    )
+
+
+def evaluator_span(attached: AttachedEvaluator) -> AbstractContextManager[trace.Span]:
+    """Open the span of an evaluator's call, named as pydantic-evals names it so that existing queries find it."""
+    name = attached.identity.name
+    return trace.get_tracer('pydantic-ai-assay').start_as_current_span(
+        'evaluator: {evaluator_name}',
+        attributes={
+            'evaluator_name': name,
+            'logfire.msg_template': 'Calling evaluator: {evaluator_name}',
+            'logfire.msg': f'Calling evaluator: {name}',
+        },
+    )
+
+
+async def call_async(
+    attached: AttachedEvaluator, attempt: Callable[[], Awaitable[T]], *, attempted: Callable[[], None]
+) -> T:
+    """Await `attempt()`, again after an error that can pass, as often as the evaluator's settings allow."""
+    settings = attached.settings
+    if not settings.retries:
+        attempted()
+        return await attempt()
+    from tenacity import AsyncRetrying
+
+    async for attempting in AsyncRetrying(**_retry_policy(attached)):
+        with attempting:
+            attempted()
+            return await attempt()
+    raise AssertionError('unreachable: tenacity returns or raises')
+
+
+def call(attached: AttachedEvaluator, attempt: Callable[[], T], *, attempted: Callable[[], None]) -> T:
+    """Call `attempt()`, again after an error that can pass, as often as the evaluator's settings allow."""
+    settings = attached.settings
+    if not settings.retries:
+        attempted()
+        return attempt()
+    from tenacity import Retrying
+
+    for attempting in Retrying(**_retry_policy(attached)):
+        with attempting:
+            attempted()
+            return attempt()
+    raise AssertionError('unreachable: tenacity returns or raises')
+
+
+def _retry_policy(attached: AttachedEvaluator) -> dict[str, Any]:
+    from tenacity import retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+    settings = attached.settings
+    return {
+        'stop': stop_after_attempt(settings.retries + 1),
+        'wait': wait_exponential_jitter(initial=settings.retry_wait, max=MAX_RETRY_WAIT, jitter=settings.retry_wait),
+        'retry': retry_if_exception(settings.retry_on or is_transient),
+        'reraise': True,
+    }

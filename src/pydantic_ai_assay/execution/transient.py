@@ -1,0 +1,44 @@
+"""Which errors can pass, so that trying again makes sense."""
+
+from __future__ import annotations
+
+import socket
+
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+
+__all__ = ('is_loop_conflict', 'is_transient')
+
+TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
+_TRANSPORT_MODULES = frozenset({'httpx', 'httpx2', 'httpcore', 'httpcore2', 'aiohttp', 'openai', 'anthropic'})
+_TRANSPORT_NAMES = ('Timeout', 'Connect', 'Network', 'Transport', 'ReadError', 'WriteError', 'RemoteProtocol')
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether an error can pass: a timeout, a broken connection, or a status that asks to come back later."""
+    if isinstance(error, ModelHTTPError):
+        return error.status_code in TRANSIENT_STATUS or error.status_code >= 500
+    if isinstance(error, ModelAPIError | ConnectionError | TimeoutError | socket.gaierror):
+        return True
+    # HTTP clients are not dependencies of this package, so their errors are told by where they come from.
+    return any(
+        cls.__module__.partition('.')[0] in _TRANSPORT_MODULES
+        and any(name in cls.__name__ for name in _TRANSPORT_NAMES)
+        for cls in type(error).__mro__
+    )
+
+
+def is_loop_conflict(error: BaseException) -> bool:
+    """Whether an error says that something an evaluator used belongs to another event loop, or to one that is gone.
+
+    It happens to an evaluation that was taken over from a loop that stood still, and not again when it starts anew.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        if isinstance(current, RuntimeError):
+            message = str(current)
+            if 'different event loop' in message or 'different loop' in message or 'loop is closed' in message:
+                return True
+        current = current.__cause__ or current.__context__
+    return False

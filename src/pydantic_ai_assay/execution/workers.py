@@ -1,0 +1,150 @@
+"""Threads for synchronous evaluators: as few as will do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from .work import Settlement, Work
+
+__all__ = ('WorkerPool',)
+
+MAX_WORKERS = 32
+MAX_THREADS = 64
+"""Bound on all threads, those that hang in an evaluator that timed out included."""
+WORKERS_UNMEASURED = 4
+"""Bound on workers where the system does not tell how much processor time a thread has used."""
+IDLE_SECONDS = 5.0
+BUSY_SHARE = 0.5
+"""Share of one processor that the workers must leave unused before another one is added."""
+
+
+class _Worker:
+    def __init__(self) -> None:
+        self.thread: threading.Thread | None = None
+        self.work: Work | None = None
+        self.deadline: float | None = None
+        self.is_abandoned = False
+
+
+class WorkerPool:
+    """Runs functions in daemon threads.
+
+    One thread is the rule: more threads that compute would only take turns with the application's event loop for the
+    interpreter lock, at up to 5 ms a turn each. Threads are added while there is a backlog and those there are mostly
+    wait (for a network, say). A function that outlives its timeout loses its thread, which ends when the function does.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._queue: deque[tuple[Work, Callable[[], Any]]] = deque()
+        self._workers: set[_Worker] = set()
+        self._abandoned = 0
+        self._idle = 0
+        self._cpu_clock = time.monotonic()
+        self._cpu_used = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is queued or running."""
+        return bool(self._queue) or any(worker.work is not None for worker in self._workers)
+
+    def submit(self, work: Work, function: Callable[[], Any]) -> None:
+        """Run `function` in a thread and settle `work` with what comes of it."""
+        with self._condition:
+            self._queue.append((work, function))
+            if not self._workers:
+                self._add_worker()
+            elif self._idle:
+                self._condition.notify()
+
+    def check(self, now: float) -> None:
+        """Settle what is out of time, and add a thread where that would help. Called by the monitor."""
+        for worker in list(self._workers):
+            work, deadline = worker.work, worker.deadline
+            if work is not None and deadline is not None and now >= deadline:
+                self._abandon(worker, work)
+        with self._condition:
+            if self._queue and not self._idle and self._has_cpu_to_spare():
+                self._add_worker()
+
+    def leave(self, reason: str) -> None:
+        """Settle everything that has not ended as left undone."""
+        with self._condition:
+            left = [work for work, _ in self._queue]
+            self._queue.clear()
+            left.extend(worker.work for worker in self._workers if worker.work is not None)
+        for work in left:
+            work.settle(work.epoch, Settlement(left=reason))
+
+    def _abandon(self, worker: _Worker, work: Work) -> None:
+        with self._condition:
+            if worker.work is not work or worker.is_abandoned:
+                return
+            worker.is_abandoned = True
+            self._abandoned += 1
+            self._workers.discard(worker)
+            if self._queue and not self._workers:
+                self._add_worker()
+        work.settle(work.epoch, Settlement(timed_out=True))
+
+    def _has_cpu_to_spare(self) -> bool:
+        """Whether the workers used less than half a processor since the last look. Call with the lock held."""
+        if not hasattr(time, 'pthread_getcpuclockid'):
+            return len(self._workers) < WORKERS_UNMEASURED
+        now, used = time.monotonic(), sum(map(_cpu_seconds, self._workers))
+        elapsed, spent = now - self._cpu_clock, used - self._cpu_used
+        self._cpu_clock, self._cpu_used = now, used
+        return 0 <= spent < elapsed * BUSY_SHARE
+
+    def _add_worker(self) -> None:
+        if len(self._workers) >= MAX_WORKERS or len(self._workers) + self._abandoned >= MAX_THREADS:
+            return
+        worker = _Worker()
+        worker.thread = threading.Thread(target=self._main, args=(worker,), name='assay-worker', daemon=True)
+        self._workers.add(worker)
+        worker.thread.start()
+
+    def _main(self, worker: _Worker) -> None:
+        while (item := self._next(worker)) is not None:
+            work, function = item
+            try:
+                value = Context().run(function)
+            except BaseException as error:
+                settlement = Settlement(error=error)
+            else:
+                settlement = Settlement(value=value)
+            del function, item
+            work.settle(work.epoch, settlement)
+            del work, settlement
+            with self._condition:
+                worker.work = worker.deadline = None
+                if worker.is_abandoned:
+                    self._abandoned -= 1
+                    return
+
+    def _next(self, worker: _Worker) -> tuple[Work, Callable[[], Any]] | None:
+        with self._condition:
+            if not self._queue:
+                self._idle += 1
+                self._condition.wait_for(lambda: self._queue, IDLE_SECONDS)
+                self._idle -= 1
+            if not self._queue:
+                self._workers.discard(worker)
+                return None
+            work, function = self._queue.popleft()
+            worker.work = work
+            if work.timeout is not None:
+                worker.deadline = time.monotonic() + work.timeout
+            return work, function
+
+
+def _cpu_seconds(worker: _Worker) -> float:
+    thread = worker.thread
+    if thread is None or thread.ident is None:
+        return 0.0
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))

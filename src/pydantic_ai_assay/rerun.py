@@ -1,0 +1,68 @@
+"""Running evaluators on a context that exists already, such as one rebuilt from a stored run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from pydantic_evals.evaluators import EvaluationResult, Evaluator, EvaluatorContext, EvaluatorFailure
+
+from .execution.attached import AttachedEvaluator, attach
+from .execution.scoring import evaluator_span, failure_of, results_of
+
+__all__ = ('run_evaluators',)
+
+
+async def run_evaluators(
+    evaluators: Sequence[Evaluator[Any, Any, Any]], context: EvaluatorContext[Any, Any, Any]
+) -> tuple[list[EvaluationResult], list[EvaluatorFailure]]:
+    """Run evaluators on a context, all at once, and return what they said.
+
+    Synchronous evaluators run in threads. Whatever an evaluator raises, of whatever kind, is its own failure.
+
+    Args:
+        evaluators: The evaluators.
+        context: What they are to judge.
+
+    Returns:
+        The results and the failures, in the order of the evaluators.
+    """
+    outcomes: list[tuple[EvaluationResult, ...] | EvaluatorFailure] = [()] * len(evaluators)
+
+    async def run(index: int, attached: AttachedEvaluator) -> None:
+        try:
+            with evaluator_span(attached):
+                outcomes[index] = results_of(await _evaluate(attached, context), attached)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or _is_our_cancellation(error):
+                raise
+            outcomes[index] = failure_of(error, attached)
+
+    async with anyio.create_task_group() as group:
+        for index, evaluator in enumerate(evaluators):
+            group.start_soon(run, index, attach(evaluator))
+
+    results = [result for outcome in outcomes if not isinstance(outcome, EvaluatorFailure) for result in outcome]
+    return results, [outcome for outcome in outcomes if isinstance(outcome, EvaluatorFailure)]
+
+
+async def _evaluate(attached: AttachedEvaluator, context: EvaluatorContext[Any, Any, Any]) -> Any:
+    if attached.is_async:
+        return await attached.evaluator.evaluate_async(context)
+    output = await anyio.to_thread.run_sync(attached.evaluator.evaluate, context, abandon_on_cancel=True)
+    return await output if inspect.isawaitable(output) else output
+
+
+def _is_our_cancellation(error: BaseException) -> bool:
+    """Whether it is this call that was cancelled, rather than the evaluator raising a cancellation by itself."""
+    if not isinstance(error, anyio.get_cancelled_exc_class()):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is None or bool(task.cancelling())

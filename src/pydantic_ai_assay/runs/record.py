@@ -1,0 +1,115 @@
+"""The frozen snapshot of one run, made once when the run ends, on which everything afterwards works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from opentelemetry.trace import SpanContext
+from pydantic_ai.messages import BaseToolCallPart, ModelMessage, ModelResponse
+from pydantic_ai.usage import RunUsage
+from pydantic_evals.online import SpanReference
+
+if TYPE_CHECKING:
+    from .spans import SpanCapture
+
+__all__ = ('RUN_OUTCOMES', 'RunOutcome', 'RunRecord')
+
+RunOutcome = Literal['success', 'error', 'cancelled', 'deferred']
+"""How a run ended.
+
+- `'success'`: with an output.
+- `'error'`: with an exception.
+- `'cancelled'`: by a timeout, a cancellation, Ctrl-C, or because the stream or iteration was left before its end.
+- `'deferred'`: with `DeferredToolRequests` or a `PendingModelResponse`, which wait for somebody else's answer.
+"""
+
+RUN_OUTCOMES: tuple[RunOutcome, ...] = get_args(RunOutcome)
+
+
+@dataclass(kw_only=True, frozen=True)
+class RunRecord:
+    """What one run left behind.
+
+    The record is a snapshot: it does not change when the agent runs again with the same message list, usage or
+    metadata objects. `deps`, `inputs` and `output` are held by reference.
+    """
+
+    run_id: str
+    """The run's id, unique per run."""
+    target: str
+    """Name of what was evaluated: the agent's name, or `'agent'` when it has none."""
+    outcome: RunOutcome
+    """How the run ended."""
+    inputs: Any
+    """The prompt of the run, as passed to it."""
+    output: Any
+    """The run's output. On `'error'` and `'cancelled'` the exception."""
+    started_at: datetime
+    """When the run started (UTC)."""
+    duration: float
+    """How long the run took, in seconds."""
+    agent_name: str | None = None
+    """The agent's name, if it has one."""
+    parent_run_id: str | None = None
+    """The id of the run from whose tool (or hook) this run was started, if any."""
+    conversation_id: str | None = None
+    """The id of the conversation the run belongs to."""
+    error: BaseException | None = None
+    """The exception the run ended with, on `'error'` and `'cancelled'`."""
+    messages: tuple[ModelMessage, ...] = ()
+    """The messages of the whole conversation, this run's included."""
+    new_message_index: int = 0
+    """Index in `messages` of this run's first message."""
+    usage: RunUsage = field(default_factory=RunUsage)
+    """What this run used, runs it shared a usage object with left out."""
+    model_name: str | None = None
+    """Name of the model the run started with."""
+    metadata: dict[str, Any] | None = None
+    """The run's own metadata (the `metadata` of the evaluation settings is not in here)."""
+    deps: Any = None
+    """The run's dependencies, by reference."""
+    attributes: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the run's code recorded with `set_eval_attribute`."""
+    recorded_metrics: dict[str, int | float] = field(default_factory=dict[str, int | float])
+    """What the run's code recorded with `increment_eval_metric`."""
+    span_context: SpanContext | None = None
+    """The OpenTelemetry span that results are attached to, if there is one."""
+    baggage: Mapping[str, object] = field(default_factory=dict[str, object])
+    """The OpenTelemetry baggage in force when the run started."""
+    spans: SpanCapture | None = field(default=None, repr=False)
+    """The spans recorded during the run."""
+
+    @property
+    def new_messages(self) -> tuple[ModelMessage, ...]:
+        """The messages of this run alone."""
+        return self.messages[self.new_message_index :]
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the run cost in USD, or `None` if its models have no known price."""
+        return self.usage.cost
+
+    @property
+    def span_reference(self) -> SpanReference | None:
+        """The span that results are attached to, in the form sinks take it."""
+        if self.span_context is None:
+            return None
+        return SpanReference(
+            trace_id=format(self.span_context.trace_id, '032x'), span_id=format(self.span_context.span_id, '016x')
+        )
+
+    @cached_property
+    def tools_called(self) -> Sequence[str]:
+        """Names of the tools the model called in this run, in order, a name once per call."""
+        return tuple(
+            part.tool_name
+            for message in self.new_messages
+            if isinstance(message, ModelResponse)
+            for part in message.parts
+            if isinstance(part, BaseToolCallPart)
+        )

@@ -1,0 +1,1 @@
+"""Which evaluators see which run, and with what probability."""

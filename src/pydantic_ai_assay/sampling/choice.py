@@ -1,0 +1,142 @@
+"""Which evaluators are shown a run: first by what is known before it, then by what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from ..runs.record import RunRecord
+from ..settings import OnlineEvalConfig, OnlineEvaluator, SamplingContext, rate_before_run
+from .draw import uniform_draw
+
+__all__ = ('Candidate', 'Verdict', 'choose_after_run', 'choose_before_run')
+
+
+class Choosable(Protocol):
+    """What a choice needs to know of an attached evaluator."""
+
+    settings: OnlineEvaluator
+
+    @property
+    def key(self) -> str:
+        """What tells this evaluator from others."""
+        ...
+
+
+ChoosableT = TypeVar('ChoosableT', bound=Choosable)
+
+
+class Candidate(Generic[ChoosableT]):
+    """An evaluator that may be shown the run, with the probability that was settled before the run."""
+
+    __slots__ = ('attached', 'draw', 'rate')
+
+    def __init__(self, attached: ChoosableT, rate: float, draw: float) -> None:
+        self.attached = attached
+        self.rate = rate
+        self.draw = draw
+
+
+@dataclass(kw_only=True, frozen=True)
+class Verdict:
+    """Whether an evaluator is shown a finished run."""
+
+    status: Literal['chosen', 'sampled_out', 'skipped']
+    probability: float = 0.0
+    """The probability with which the run was chosen."""
+    error: Exception | None = None
+    """What `when` raised."""
+
+
+@dataclass(kw_only=True)
+class RunStart:
+    """What is known of a run before it starts."""
+
+    run_id: str
+    conversation_id: str | None
+    agent_name: str | None
+    inputs: Any
+    deps: Any
+
+
+def choose_before_run(
+    attached: Sequence[ChoosableT],
+    config: OnlineEvalConfig,
+    start: RunStart,
+    *,
+    sampled_out: Callable[[ChoosableT], None],
+    failed: Callable[[ChoosableT, Exception], None],
+) -> list[Candidate[ChoosableT]]:
+    """Choose the evaluators that may be shown a run that is about to start.
+
+    Args:
+        attached: The evaluators.
+        config: The settings that hold for all of them.
+        start: What is known of the run.
+        sampled_out: Called for each evaluator the draw leaves out.
+        failed: Called for each evaluator whose `sample_rate` callable raised.
+    """
+    candidates: list[Candidate[ChoosableT]] = []
+    for each in attached:
+        settings = each.settings
+        rate = rate_before_run(settings, config)
+        if rate == 1.0 and not callable(rate):
+            candidates.append(Candidate(each, 1.0, 0.0))
+            continue
+        unit = start.run_id
+        if settings.sample_by == 'conversation' and start.conversation_id is not None:
+            unit = start.conversation_id
+        try:
+            number = _resolve(rate, each, config, start, unit) if callable(rate) else rate
+        except Exception as error:
+            failed(each, error)
+            continue
+        draw = uniform_draw(unit, '' if config.sampling_mode == 'correlated' else each.key)
+        if draw < number or settings.when is not None:
+            candidates.append(Candidate(each, number, draw))
+        else:
+            sampled_out(each)
+    return candidates
+
+
+def _resolve(
+    rate: Callable[[SamplingContext], float | bool],
+    attached: Choosable,
+    config: OnlineEvalConfig,
+    start: RunStart,
+    unit: str,
+) -> float:
+    context = SamplingContext(
+        evaluator=attached.settings.evaluator,
+        inputs=start.inputs,
+        metadata=config.metadata,
+        call_seed=uniform_draw(unit),
+        run_id=start.run_id,
+        conversation_id=start.conversation_id,
+        agent_name=start.agent_name,
+        deps=start.deps,
+    )
+    return _as_probability(rate(context), 'sample_rate')
+
+
+def _as_probability(value: object, source: str) -> float:
+    if isinstance(value, bool | int | float) and 0.0 <= value <= 1.0:
+        return float(value)
+    raise ValueError(f'{source} returned {value!r}; expected a bool or a probability from 0.0 to 1.0.')
+
+
+def choose_after_run(candidate: Candidate[ChoosableT], run: RunRecord) -> Verdict:
+    """Decide whether a candidate is shown the finished run."""
+    settings = candidate.attached.settings
+    if not settings.sees(run.outcome):
+        return Verdict(status='skipped')
+    probability = candidate.rate
+    if settings.when is not None:
+        try:
+            probability = max(probability, _as_probability(settings.when(run), 'when'))
+        except Exception as error:
+            return Verdict(status='skipped', error=error)
+    if candidate.draw < probability:
+        return Verdict(status='chosen', probability=probability)
+    return Verdict(status='sampled_out', probability=probability)

@@ -1,0 +1,310 @@
+"""What a user can set: per evaluator (`OnlineEvaluator`) and for all of them (`OnlineEvalConfig`).
+
+The names, and the meaning of everything that `pydantic_evals.online` has as well, are pydantic-evals' own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic_evals import online as upstream
+from pydantic_evals.evaluators import Evaluator
+from pydantic_evals.online import (
+    EvaluationSink,
+    OnErrorCallback,
+    OnMaxConcurrencyCallback,
+    OnSamplingErrorCallback,
+    SamplingMode,
+    SinkCallback,
+)
+
+from ._upstream import EVALUATION_DISABLED, inside_dataset_evaluation
+from .errors import ConfigurationError, MissingExtraError
+from .runs.outcome import EvaluationOutcome
+from .runs.record import RUN_OUTCOMES, RunOutcome, RunRecord
+
+__all__ = (
+    'DEFAULT_CONFIG',
+    'OnlineEvalConfig',
+    'OnlineEvaluator',
+    'Overflow',
+    'RunIn',
+    'SampleBy',
+    'SamplingContext',
+    'SinkPayload',
+    'WhenCallback',
+    'configure',
+    'own_config',
+    'own_evaluator',
+)
+
+SampleBy = Literal['run', 'conversation']
+"""What a draw decides about: each run by itself, or all runs of a conversation together."""
+
+RunIn = Literal['auto', 'background']
+"""Where an asynchronous evaluator runs: on the event loop of the run it judges, or on a loop in a thread of ours."""
+
+Overflow = Literal['drop_newest', 'drop_oldest']
+"""Which evaluation goes when the queue is full."""
+
+WhenCallback = Callable[[RunRecord], bool | float]
+"""A condition over the finished run. Returns whether to judge it, or the probability of judging it."""
+
+
+def _check_evaluator(evaluator: object) -> None:
+    if isinstance(evaluator, type):
+        raise ConfigurationError(f'Expected an evaluator, got the class {evaluator.__name__!r}; call it to make one.')
+    if not isinstance(evaluator, Evaluator):
+        raise ConfigurationError(f'Expected an instance of an `Evaluator` subclass, got {evaluator!r}.')
+
+
+def _check_rate(name: str, rate: object) -> None:
+    if rate is None or callable(rate):
+        return
+    if not isinstance(rate, int | float) or not 0.0 <= rate <= 1.0:
+        raise ConfigurationError(f'{name} must be a number from 0.0 to 1.0 or a callable, got {rate!r}.')
+
+
+def _check_positive(name: str, value: float | None) -> None:
+    if value is not None and not (value > 0 and math.isfinite(value)):
+        raise ConfigurationError(f'{name} must be a positive number of seconds, got {value!r}.')
+
+
+def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f'{name} must be one of {", ".join(map(repr, allowed))}, got {value!r}.')
+
+
+def _require_tenacity() -> None:
+    try:
+        import tenacity  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise MissingExtraError('`retries`', 'retries') from error
+
+
+@dataclass(kw_only=True)
+class SamplingContext(upstream.SamplingContext):
+    """What a `sample_rate` callable gets to know: everything that is known before the run."""
+
+    run_id: str = ''
+    """The run's id."""
+    conversation_id: str | None = None
+    """The conversation the run belongs to."""
+    agent_name: str | None = None
+    """The agent's name, if it has one."""
+    deps: Any = None
+    """The run's dependencies, by reference."""
+
+
+@dataclass(kw_only=True, frozen=True)
+class SinkPayload(upstream.SinkPayload):
+    """What a sink is handed: the results of one run, and the run itself."""
+
+    outcomes: Sequence[EvaluationOutcome] = ()
+    """What became of each evaluation, the ones that were dropped included."""
+    run: RunRecord
+    """The run that was evaluated."""
+
+
+SampleRate = float | Callable[[SamplingContext], float | bool]
+
+
+@dataclass(kw_only=True)
+class OnlineEvaluator(upstream.OnlineEvaluator):
+    """An evaluator with settings of its own.
+
+    `evaluator`, `sink`, `on_max_concurrency`, `on_sampling_error`, `on_error` and `run_on_errors` mean what they mean
+    in pydantic-evals, with the difference that evaluations over `max_concurrency` wait instead of being dropped.
+
+    Raises:
+        ConfigurationError: If a setting has a value that cannot work.
+        MissingExtraError: If `retries` is set and the extra `retries` is not installed.
+    """
+
+    # What a callable is given here is more than what pydantic-evals promises it.
+    sample_rate: SampleRate | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Probability of running this evaluator (0.0 to 1.0), or a callable over what is known before the run.
+
+    `None` (the default) uses the config's `default_sample_rate`, unless `when` is set.
+    """
+    max_concurrency: int = 32
+    """How many evaluations of this evaluator may run at once; more wait in the queue. Default: 32."""
+    timeout: float | None = 60.0
+    """Seconds an evaluation may take, its retries included; `None` for no limit. Default: 60."""
+    retries: int = 0
+    """How often a failed evaluation is tried again when the error is one that can pass. Default: 0."""
+    retry_on: Callable[[BaseException], bool] | None = None
+    """Tells which errors can pass. Default: timeouts, connection errors, and HTTP status 408, 409, 425, 429 and 5xx."""
+    retry_wait: float = 0.5
+    """Seconds to wait before the first retry; each further wait doubles, with jitter, up to 30 s. Default: 0.5."""
+    when: WhenCallback | None = None
+    """A condition over the finished run, so that slow, failing or expensive runs can always be judged.
+
+    `True` judges the run, a number is the probability of judging it, and `False` leaves the decision to `sample_rate`
+    (which is 0 for an evaluator with `when` and no `sample_rate` of its own). The greater of the two probabilities
+    counts, and is the one that is recorded.
+    """
+    run_on: Collection[RunOutcome] | None = None
+    """Which outcomes of a run this evaluator sees: `'success'`, `'error'`, `'cancelled'`, `'deferred'`.
+
+    `None` (the default) means success, and with `run_on_errors=True` success and error.
+    """
+    sample_by: SampleBy = 'run'
+    """`'conversation'` draws once per conversation, so that all of its runs are judged or none. Default: `'run'`."""
+    run_in: RunIn = 'auto'
+    """`'background'` moves an asynchronous evaluator that holds its event loop to a loop in a thread of ours.
+
+    Such an evaluator must not share a model object, or anything else bound to an event loop, with the agent; give it
+    a model by name. Default: `'auto'`, the caller's loop.
+    """
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        _check_evaluator(self.evaluator)
+        _check_rate('sample_rate', self.sample_rate)
+        if self.max_concurrency < 1:
+            raise ConfigurationError(f'max_concurrency must be at least 1, got {self.max_concurrency!r}.')
+        _check_positive('timeout', self.timeout)
+        _check_positive('retry_wait', self.retry_wait)
+        if self.retries < 0:
+            raise ConfigurationError(f'retries must be 0 or more, got {self.retries!r}.')
+        if self.retries:
+            _require_tenacity()
+        _check_choice('sample_by', self.sample_by, get_args(SampleBy))
+        _check_choice('run_in', self.run_in, get_args(RunIn))
+        if isinstance(self.run_on, str):
+            raise ConfigurationError(f'run_on must be a collection such as [{self.run_on!r}], got a string.')
+        for outcome in self.run_on or ():
+            _check_choice('run_on', outcome, RUN_OUTCOMES)
+        super().__post_init__()
+
+    def sees(self, outcome: RunOutcome) -> bool:
+        """Whether this evaluator is shown runs that ended in `outcome`."""
+        if self.run_on is not None:
+            return outcome in self.run_on
+        return outcome == 'success' or (outcome == 'error' and self.run_on_errors)
+
+
+@dataclass(kw_only=True)
+class OnlineEvalConfig(upstream.OnlineEvalConfig):
+    """Settings that hold for all evaluators of an `OnlineEvaluation`.
+
+    `default_sink`, `emit_otel_events`, `include_baggage`, `sampling_mode`, `enabled`, `metadata`, `on_max_concurrency`,
+    `on_sampling_error` and `on_error` mean what they mean in pydantic-evals.
+
+    Raises:
+        ConfigurationError: If a setting has a value that cannot work.
+    """
+
+    default_sample_rate: SampleRate = 1.0  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Sample rate of evaluators that have none of their own, 0.0 to 1.0. Default: 1.0."""
+    queue_size: int = 10_000
+    """How many evaluations may wait at once. Default: 10,000."""
+    queue_bytes: int = 256 * 1024 * 1024
+    """How many bytes the runs that wait may hold, by estimate. Default: 256 MiB."""
+    overflow: Overflow = 'drop_newest'
+    """Which evaluation is dropped when the queue is full. Default: `'drop_newest'`."""
+    shutdown_timeout: float = 10.0
+    """Seconds for which the end of an event loop or of the process waits for what is pending. Default: 10."""
+    sink_timeout: float = 30.0
+    """Seconds a sink or a callback may take. Default: 30."""
+    span_attribute_limit: int | None = 16_384
+    """Characters to which text attributes of captured spans are shortened, visibly; `None` for no limit.
+
+    The conversation is repeated in the attributes of every model request's span, so this bounds what a waiting
+    evaluation holds in memory. `ctx.run.messages` has the conversation whole. Default: 16,384.
+    """
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        _check_rate('default_sample_rate', self.default_sample_rate)
+        for name in ('queue_size', 'queue_bytes'):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f'{name} must be at least 1, got {getattr(self, name)!r}.')
+        _check_positive('sink_timeout', self.sink_timeout)
+        if not self.shutdown_timeout >= 0:
+            raise ConfigurationError(f'shutdown_timeout must be 0 or more seconds, got {self.shutdown_timeout!r}.')
+        if self.span_attribute_limit is not None and self.span_attribute_limit < 1:
+            raise ConfigurationError(f'span_attribute_limit must be at least 1, got {self.span_attribute_limit!r}.')
+        _check_choice('overflow', self.overflow, get_args(Overflow))
+        _check_choice('sampling_mode', self.sampling_mode, get_args(SamplingMode))
+
+    def should_evaluate(self) -> bool:
+        """Whether runs that start now are evaluated: enabled, not switched off here, and not inside a dataset's task."""
+        return self.enabled and not EVALUATION_DISABLED.get() and not inside_dataset_evaluation()
+
+
+DEFAULT_CONFIG = OnlineEvalConfig()
+"""The settings of every `OnlineEvaluation` without a `config` of its own. Change them with `configure()`."""
+
+_UNSET: Any = object()
+
+
+def configure(
+    *,
+    default_sink: EvaluationSink | Sequence[EvaluationSink | SinkCallback] | SinkCallback | None = _UNSET,
+    default_sample_rate: SampleRate = _UNSET,
+    sampling_mode: SamplingMode = _UNSET,
+    enabled: bool = _UNSET,
+    metadata: dict[str, Any] | None = _UNSET,
+    on_max_concurrency: OnMaxConcurrencyCallback | None = _UNSET,
+    on_sampling_error: OnSamplingErrorCallback | None = _UNSET,
+    on_error: OnErrorCallback | None = _UNSET,
+    emit_otel_events: bool = _UNSET,
+    include_baggage: bool = _UNSET,
+    queue_size: int = _UNSET,
+    queue_bytes: int = _UNSET,
+    overflow: Overflow = _UNSET,
+    shutdown_timeout: float = _UNSET,
+    sink_timeout: float = _UNSET,
+    span_attribute_limit: int | None = _UNSET,
+) -> None:
+    """Change `DEFAULT_CONFIG`, field by field; what is left out stays as it is.
+
+    The arguments are the fields of `OnlineEvalConfig`. Either all of them take effect or, when one cannot work, none.
+
+    Raises:
+        ConfigurationError: If a setting has a value that cannot work.
+    """
+    given = {name: value for name, value in locals().items() if value is not _UNSET}
+    OnlineEvalConfig(**{**vars(DEFAULT_CONFIG), **given})
+    vars(DEFAULT_CONFIG).update(given)
+
+
+def own_config(config: upstream.OnlineEvalConfig) -> OnlineEvalConfig:
+    """View a config of pydantic-evals as one of ours; later changes to it show through."""
+    return config if isinstance(config, OnlineEvalConfig) else _view(OnlineEvalConfig, config)
+
+
+def own_evaluator(evaluator: Evaluator[Any, Any, Any] | upstream.OnlineEvaluator) -> OnlineEvaluator:
+    """View a bare evaluator, or an `OnlineEvaluator` of pydantic-evals, as one of ours.
+
+    Raises:
+        ConfigurationError: If it is neither.
+    """
+    if isinstance(evaluator, OnlineEvaluator):
+        return evaluator
+    if isinstance(evaluator, upstream.OnlineEvaluator):
+        return _view(OnlineEvaluator, evaluator)
+    return OnlineEvaluator(evaluator=evaluator)
+
+
+_T = TypeVar('_T')
+
+
+def _view(cls: type[_T], other: object) -> _T:
+    # Sharing the other's dictionary keeps its settings live; what it does not have are our class-level defaults.
+    view = cls.__new__(cls)
+    view.__dict__ = vars(other)
+    return view
+
+
+def rate_before_run(evaluator: OnlineEvaluator, config: OnlineEvalConfig) -> SampleRate:
+    """The sample rate, or the callable, that decides about an evaluator before the run."""
+    rate = evaluator.sample_rate
+    if rate is not None:
+        return rate
+    return 0.0 if evaluator.when is not None else config.default_sample_rate
