@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from opentelemetry import baggage, trace
@@ -27,7 +25,7 @@ from ._upstream import CURRENT_TASK_RUN, OnlineTaskRun, UncalledInRealtime, get_
 from .execution.attached import AttachedEvaluator, attach
 from .execution.pipeline import PIPELINE, Chosen, describe
 from .runs.record import RunOutcome, RunRecord
-from .runs.spans import RECORDER, SpanCapture, capture_current
+from .runs.spans import CURRENT, RECORDER, SpanCapture
 from .sampling.choice import Candidate, RunStart, choose_before_run
 from .settings import DEFAULT_CONFIG, OnlineEvalConfig, own_config
 
@@ -39,14 +37,16 @@ class ActiveRun:
 
     __slots__ = ('capture', 'chosen', 'messages', 'run_id')
 
-    def __init__(self, run_id: str, chosen: Chosen) -> None:
+    def __init__(self, run_id: str, chosen: list[Chosen]) -> None:
         self.run_id = run_id
-        self.chosen: list[Chosen] | None = [chosen]
+        self.chosen: list[Chosen] | None = chosen
         self.capture: SpanCapture | None = None
         self.messages: list[ModelMessage] | None = None
 
 
-_ACTIVE_RUN: ContextVar[ActiveRun | None] = ContextVar('pydantic_ai_assay.active_run', default=None)
+def _active_run() -> ActiveRun | None:
+    active = CURRENT.get()
+    return active if isinstance(active, ActiveRun) else None
 
 
 @dataclass(kw_only=True)
@@ -110,7 +110,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
             if not candidates:
                 return await handler()
             chosen = Chosen(self._config, candidates)
-            active = _ACTIVE_RUN.get()
+            active = _active_run()
             if active is not None and active.run_id == ctx.run_id and active.chosen is not None:
                 active.chosen.append(chosen)
                 return await handler()
@@ -120,156 +120,157 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
 
     async def before_model_request(self, ctx: RunContext[AgentDepsT], request_context: Any) -> Any:
         """Note the run's message list: the context of `wrap_run` keeps the one from before the run."""
-        active = _ACTIVE_RUN.get()
+        active = _active_run()
         if active is not None and active.run_id == ctx.run_id and active.chosen is not None:
             active.messages = ctx.messages
         return request_context
 
     def _choose(self, ctx: RunContext[AgentDepsT]) -> list[Candidate[AttachedEvaluator]]:
-        agent_name = ctx.agent.name if ctx.agent is not None else None
-        start = RunStart(
-            run_id=ctx.run_id or '',
-            conversation_id=ctx.conversation_id,
-            agent_name=agent_name,
-            inputs=ctx.prompt,
-            deps=ctx.deps,
-        )
-        target = agent_name or 'agent'
+        def start() -> RunStart:
+            return RunStart(
+                run_id=ctx.run_id or '',
+                conversation_id=ctx.conversation_id,
+                agent_name=_agent_name(ctx),
+                inputs=ctx.prompt,
+                deps=ctx.deps,
+            )
 
         def sampled_out(attached: AttachedEvaluator) -> None:
-            PIPELINE.counters.count('sampled_out', attached.name, target)
+            PIPELINE.counters.count('sampled_out', attached.name, _agent_name(ctx) or 'agent')
 
         def failed(attached: AttachedEvaluator, error: Exception) -> None:
-            PIPELINE.counters.count('skipped', attached.name, target)
+            PIPELINE.counters.count('skipped', attached.name, _agent_name(ctx) or 'agent')
             PIPELINE.sampling_failed(attached, self._config, error)
 
         return choose_before_run(self._attached, self._config, start, sampled_out=sampled_out, failed=failed)
 
 
+def _agent_name(ctx: RunContext[Any]) -> str | None:
+    return ctx.agent.name if ctx.agent is not None else None
+
+
 class _Capture:
-    """Captures one run."""
+    """One run being captured, and then on its way into the pipeline.
+
+    What can change after the run has returned is copied when it ends; the record is made of it later.
+    """
 
     def __init__(self, ctx: RunContext[Any], chosen: Chosen) -> None:
         self._ctx = ctx
-        self._active = ActiveRun(ctx.run_id or '', chosen)
-        enclosing = _ACTIVE_RUN.get()
-        self._enclosing_capture = enclosing.capture if enclosing is not None else None
+        self.run_id = ctx.run_id or ''
+        self.target = _agent_name(ctx) or 'agent'
+        self.chosen: list[Chosen] = [chosen]
+        self._active = ActiveRun(self.run_id, self.chosen)
+        self._spans: SpanCapture | None = None
         self._task_run = OnlineTaskRun(CURRENT_TASK_RUN.get())
         caller = get_current_run_context()
         self._parent_run_id = caller.run_id if caller is not None and caller.run_id != ctx.run_id else None
-        self._usage_before: RunUsage | None = copy(ctx.usage) if ctx.usage.has_values() else None
+        usage = ctx.usage
+        # Not empty where the caller shares one usage object between runs.
+        self._usage_before = _copy_usage(usage) if usage.requests or usage.input_tokens else None
         self._message_count = len(ctx.messages)
 
     async def run(self, handler: WrapRunHandler) -> AgentRunResult[Any]:
-        active, config = self._active, _chosen_of(self._active)[0].config
+        """Run the agent, keeping what evaluators will want to know."""
+        active = self._active
+        enclosing = CURRENT.get()
         span = trace.get_current_span()
-        active.capture = RECORDER.open(
-            span, active.run_id, parent=self._enclosing_capture, limit=config.span_attribute_limit
+        self._spans = active.capture = RECORDER.open(
+            span,
+            self.run_id,
+            parent=enclosing.capture if enclosing is not None else None,
+            limit=self.chosen[0].config.span_attribute_limit,
         )
-        span_context = span.get_span_context()
-        self._span_context = span_context if span_context.is_valid else None
+        self._span_context = span.get_span_context()
         self._baggage = baggage.get_all()
-        tokens = (_ACTIVE_RUN.set(active), capture_current.set(active), CURRENT_TASK_RUN.set(self._task_run))
-        self._started_at = datetime.now(UTC)
+        tokens = (CURRENT.set(active), CURRENT_TASK_RUN.set(self._task_run))
+        self._started_at = time.time()
         self._clock = time.perf_counter()
         try:
             result = await handler()
         except BaseException as error:
-            self._hand_over(partial(self._record_of_error, error))
+            self._hand_over(error, None)
             raise
         else:
-            self._hand_over(partial(self._record_of_result, result))
+            self._hand_over(None, result)
             return result
         finally:
-            _ACTIVE_RUN.reset(tokens[0])
-            capture_current.reset(tokens[1])
-            CURRENT_TASK_RUN.reset(tokens[2])
+            CURRENT.reset(tokens[0])
+            CURRENT_TASK_RUN.reset(tokens[1])
 
-    def _hand_over(self, make_record: Callable[[], RunRecord]) -> None:
-        """Submit the record. Whatever goes wrong here is ours, and must not become the run's."""
-        active = self._active
+    def _hand_over(self, error: BaseException | None, result: AgentRunResult[Any] | None) -> None:
+        """Submit what was captured. Whatever goes wrong here is ours, and must not become the run's."""
         self._duration = time.perf_counter() - self._clock
-        chosen = _chosen_of(active)
         try:
-            PIPELINE.submit(make_record(), chosen)
-        except Exception as error:
-            if active.capture is not None:
-                active.capture.close()
-            for part in chosen:
+            self._snapshot(error, result)
+            PIPELINE.submit(self)
+        except Exception as own_error:
+            self.discard()
+            for part in self.chosen:
                 for candidate in part.candidates:
-                    PIPELINE.counters.count('dropped', candidate.attached.name, self._target)
-            PIPELINE.notices.warn('capture', f'Run {active.run_id!r} was not captured: {describe(error)}.')
+                    PIPELINE.counters.count('dropped', candidate.attached.name, self.target)
+            PIPELINE.notices.warn('capture', f'Run {self.run_id!r} was not captured: {describe(own_error)}.')
         finally:
+            active = self._active
             active.chosen = active.capture = active.messages = None
 
-    @property
-    def _target(self) -> str:
-        agent = self._ctx.agent
-        return (agent.name if agent is not None else None) or 'agent'
+    def _snapshot(self, error: BaseException | None, result: AgentRunResult[Any] | None) -> None:
+        ctx = self._ctx
+        self._error = error
+        if result is not None:
+            self._output = result.output
+            self._messages = tuple(result.all_messages())
+            self._message_count = len(self._messages) - len(result.new_messages())
+            usage, metadata = result.usage, result.metadata
+        else:
+            messages = self._active.messages
+            self._output = error
+            self._messages = tuple(ctx.messages if messages is None else messages)
+            usage, metadata = ctx.usage, ctx.metadata
+        self._usage = _copy_usage(usage)
+        self._metadata = dict(metadata) if metadata is not None else None
+        self._attributes, self._metrics = self._task_run.release()
 
-    def _record_of_result(self, result: AgentRunResult[Any]) -> RunRecord:
-        output = result.output
-        messages = tuple(result.all_messages())
-        return self._record(
-            outcome='deferred' if isinstance(output, DeferredToolRequests | PendingModelResponse) else 'success',
-            output=output,
-            messages=messages,
-            new_message_index=len(messages) - len(result.new_messages()),
-            usage=result.usage,
-            metadata=result.metadata,
-        )
+    def discard(self) -> None:
+        """Let go of the run's spans."""
+        if self._spans is not None:
+            self._spans.close()
 
-    def _record_of_error(self, error: BaseException) -> RunRecord:
-        messages = self._active.messages
-        return self._record(
-            outcome='error' if isinstance(error, Exception) else 'cancelled',
-            output=error,
-            error=error,
-            messages=tuple(self._ctx.messages if messages is None else messages),
-            new_message_index=self._message_count,
-            usage=self._ctx.usage,
-            metadata=self._ctx.metadata,
-        )
-
-    def _record(
-        self,
-        *,
-        outcome: RunOutcome,
-        output: Any,
-        messages: tuple[ModelMessage, ...],
-        new_message_index: int,
-        usage: RunUsage,
-        metadata: dict[str, Any] | None,
-        error: BaseException | None = None,
-    ) -> RunRecord:
-        ctx, task_run = self._ctx, self._task_run
-        attributes, metrics = task_run.release()
+    def record(self) -> RunRecord:
+        """Make the run's record."""
+        ctx, error, output = self._ctx, self._error, self._output
+        outcome: RunOutcome = 'success'
+        if error is not None:
+            outcome = 'error' if isinstance(error, Exception) else 'cancelled'
+        elif isinstance(output, DeferredToolRequests | PendingModelResponse):
+            outcome = 'deferred'
         return RunRecord(
-            run_id=self._active.run_id,
-            target=self._target,
+            run_id=self.run_id,
+            target=self.target,
             outcome=outcome,
             inputs=ctx.prompt,
             output=output,
-            started_at=self._started_at,
+            started_at=datetime.fromtimestamp(self._started_at, UTC),
             duration=self._duration,
-            agent_name=ctx.agent.name if ctx.agent is not None else None,
+            agent_name=_agent_name(ctx),
             parent_run_id=self._parent_run_id,
             conversation_id=ctx.conversation_id,
             error=error,
-            messages=messages,
-            new_message_index=min(new_message_index, len(messages)),
-            usage=copy(usage) if self._usage_before is None else usage - self._usage_before,
+            messages=self._messages,
+            new_message_index=min(self._message_count, len(self._messages)),
+            usage=self._usage if self._usage_before is None else self._usage - self._usage_before,
             model_name=ctx.model.model_name,
-            metadata=dict(metadata) if metadata is not None else None,
+            metadata=self._metadata,
             deps=ctx.deps,
-            attributes=attributes,
-            recorded_metrics=metrics,
-            span_context=self._span_context,
+            attributes=self._attributes,
+            recorded_metrics=self._metrics,
+            span_context=self._span_context if self._span_context.is_valid else None,
             baggage=self._baggage,
-            spans=self._active.capture,
+            spans=self._spans,
         )
 
 
-def _chosen_of(active: ActiveRun) -> list[Chosen]:
-    assert active.chosen is not None
-    return active.chosen
+def _copy_usage(usage: RunUsage) -> RunUsage:
+    copied = copy(usage)
+    copied.details = dict(usage.details)
+    return copied

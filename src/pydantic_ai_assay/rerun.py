@@ -12,7 +12,7 @@ import anyio.to_thread
 from pydantic_evals.evaluators import EvaluationResult, Evaluator, EvaluatorContext, EvaluatorFailure
 
 from .execution.attached import AttachedEvaluator, attach
-from .execution.scoring import evaluator_span, failure_of, results_of
+from .execution.scoring import EvaluatorSpan, failure_of, results_of
 
 __all__ = ('run_evaluators',)
 
@@ -35,7 +35,7 @@ async def run_evaluators(
 
     async def run(index: int, attached: AttachedEvaluator) -> None:
         try:
-            with evaluator_span(attached):
+            with EvaluatorSpan(attached):
                 outcomes[index] = results_of(await _evaluate(attached, context), attached)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or _is_our_cancellation(error):

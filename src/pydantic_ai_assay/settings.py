@@ -33,6 +33,7 @@ __all__ = (
     'Overflow',
     'RunIn',
     'SampleBy',
+    'SampleRate',
     'SamplingContext',
     'SinkPayload',
     'WhenCallback',
@@ -300,11 +301,3 @@ def _view(cls: type[_T], other: object) -> _T:
     view = cls.__new__(cls)
     view.__dict__ = vars(other)
     return view
-
-
-def rate_before_run(evaluator: OnlineEvaluator, config: OnlineEvalConfig) -> SampleRate:
-    """The sample rate, or the callable, that decides about an evaluator before the run."""
-    rate = evaluator.sample_rate
-    if rate is not None:
-        return rate
-    return 0.0 if evaluator.when is not None else config.default_sample_rate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 import warnings
 from collections import Counter
 
@@ -29,13 +29,13 @@ async def wait_for_evaluations(*, timeout: float = 30.0) -> tuple[PendingEvaluat
     Warns:
         AssayWarning: If the time was up, naming what is left.
     """
-    deadline = time.monotonic() + timeout
     executor = PIPELINE.executor
     if executor.is_idle:
         return ()
-    idle = await anyio.to_thread.run_sync(
-        lambda: executor.wait_idle(deadline - time.monotonic()), abandon_on_cancel=True
-    )
+    if _is_asyncio():
+        idle = await executor.wait_idle_async(timeout)
+    else:
+        idle = await anyio.to_thread.run_sync(executor.wait_idle, timeout, abandon_on_cancel=True)
     if idle:
         return ()
     left = PIPELINE.pending()
@@ -45,6 +45,14 @@ async def wait_for_evaluations(*, timeout: float = 30.0) -> tuple[PendingEvaluat
         f'{len(left)} evaluation(s) had not ended after {timeout:g} seconds: {listed}.', AssayWarning, stacklevel=2
     )
     return left
+
+
+def _is_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def stats() -> EvaluationStats:

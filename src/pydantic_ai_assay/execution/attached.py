@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator, EvaluatorSpec
 
+from ..sampling.choice import Candidate
 from ..settings import OnlineEvaluator, own_evaluator
 from .identity import EvaluatorIdentity, identify
 
@@ -28,6 +29,7 @@ class AttachedEvaluator:
     def __init__(self, settings: OnlineEvaluator) -> None:
         self.settings = settings
         self.evaluator: Evaluator[Any, Any, Any] = settings.evaluator
+        self.certain: Candidate[AttachedEvaluator] = Candidate(self, 1.0, 0.0)
         self.running = 0
         self.waiting: deque[Evaluation] = deque()
         self._identity: EvaluatorIdentity | None = None

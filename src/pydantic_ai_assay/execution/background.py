@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -18,6 +19,8 @@ __all__ = ('BackgroundExecutor',)
 
 TICK = 0.025
 """Seconds between looks at loops and deadlines, while there is work."""
+LINGER = 2.0
+"""Seconds for which the monitor goes on looking when there is no work: waking it costs the caller's path."""
 STANDSTILL = 0.05
 """Seconds a caller's loop may stand still before its work is taken over; doubled each time a work had started there."""
 GIVE_WAY = 0.25
@@ -33,6 +36,7 @@ class BackgroundExecutor:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._works: set[Work] = set()
+        self._when_idle: list[Callable[[], None]] = []
         self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
         self._active_runs: dict[asyncio.AbstractEventLoop, int] = {}
         self._takeover: LoopThread | None = None
@@ -80,24 +84,11 @@ class BackgroundExecutor:
 
     # Work
 
-    def lane_of_caller(self) -> LoopLane:
-        """The lane of the running event loop."""
-        loop = asyncio.get_running_loop()
-        for thread in (self._takeover, self._background):
-            if thread is not None and thread.loop is loop:
-                return thread.lane
-        lane = self._lanes.get(loop)
-        if lane is None:
-            with self._lock:
-                lane = self._lanes.setdefault(loop, LoopLane(loop, self))
-        lane.beat = time.monotonic()
-        return lane
-
     def run_async(
         self,
         start: Callable[[], Coroutine[Any, Any, Any]],
         *,
-        home: LoopLane,
+        home: asyncio.AbstractEventLoop,
         label: str,
         on_settled: Callable[[Settlement], None],
         timeout: float | None = None,
@@ -116,12 +107,17 @@ class BackgroundExecutor:
             in_background: Whether to run it on the loop that never takes turns, instead of at home.
         """
         work = self._track(Work(start, label=label, on_settled=on_settled, timeout=timeout))
-        if in_background:
+        if in_background or (self._background is not None and home is self._background.loop):
             self._background_thread().post(work)
-        elif home.loop.is_closed() or (self._takeover is not None and home is self._takeover.lane):
+        elif not home.is_running() or (self._takeover is not None and home is self._takeover.loop):
             self._takeover_thread().post(work)
         else:
-            home.post(work, after=after)
+            with self._lock:
+                lane = self._lanes.get(home)
+                if lane is None:
+                    lane = self._lanes[home] = LoopLane(home, self)
+                lane.works.add(work)
+            lane.post(work, after=after)
         return work
 
     def run_sync(
@@ -153,8 +149,12 @@ class BackgroundExecutor:
     def _untrack(self, work: Work) -> None:
         with self._lock:
             self._works.discard(work)
-            if not self._works:
-                self._changed.notify_all()
+            if self._works:
+                return
+            self._changed.notify_all()
+            callbacks, self._when_idle = self._when_idle, []
+        for callback in callbacks:
+            callback()
 
     def expect_signals(self) -> None:
         """See that a termination signal the application handles leaves time for what is pending."""
@@ -175,33 +175,41 @@ class BackgroundExecutor:
     # The monitor
 
     def _watch(self) -> None:
+        last_work = time.monotonic()
         while True:
+            now = time.monotonic()
             with self._lock:
-                if not self._works:
+                if self._works:
+                    last_work = now
+                if now - last_work < LINGER:
+                    self._changed.wait(TICK)
+                else:
                     self._monitor_sleeps = True
                     self._changed.wait_for(lambda: self._works)
                     self._monitor_sleeps = False
-                else:
-                    self._changed.wait(TICK)
-            self._look()
+                    last_work = time.monotonic()
+            self._look(time.monotonic())
 
-    def _look(self) -> None:
-        now = time.monotonic()
+    def _look(self, now: float) -> None:
         self.workers.check(now)
         for loop, lane in list(self._lanes.items()):
-            if not lane.works:
-                with self._lock:
-                    if not lane.works:
-                        del self._lanes[loop]
-            elif loop.is_closed():
+            if loop.is_closed():
                 self.take_over(lane.release_all())
+                self._forget_if_idle(loop, lane)
             elif loop.is_running():
                 lane.beat = now
-            else:
+            elif lane.works:
                 still = now - lane.beat
                 self.take_over(lane.release_where(lambda work, still=still: still >= self._patience_with(work)))
+            else:
+                self._forget_if_idle(loop, lane)
         if self._takeover is not None:
             self._decide_turns(self._takeover)
+
+    def _forget_if_idle(self, loop: asyncio.AbstractEventLoop, lane: LoopLane) -> None:
+        with self._lock:
+            if not lane.works:
+                del self._lanes[loop]
 
     def _patience_with(self, work: Work) -> float:
         if self._is_exiting:
@@ -229,6 +237,33 @@ class BackgroundExecutor:
     def lane_drained(self) -> None:
         """A caller's loop is about to end; if a termination signal was kept waiting for that, the process is, too."""
         self._exit.loop_ended()
+
+    async def wait_idle_async(self, timeout: float) -> bool:
+        """Wait on an asyncio event loop until there is no work. Returns whether there is none."""
+        loop = asyncio.get_running_loop()
+        idle: asyncio.Future[bool] = loop.create_future()
+
+        def resolve(value: bool) -> None:
+            if not idle.done():
+                idle.set_result(value)
+
+        def when_idle() -> None:
+            with contextlib.suppress(RuntimeError):
+                # A waiter whose loop has been closed in the meantime waits no longer.
+                loop.call_soon_threadsafe(resolve, True)
+
+        with self._lock:
+            if not self._works:
+                return True
+            self._when_idle.append(when_idle)
+        timer = loop.call_later(max(0.0, timeout), resolve, False)
+        try:
+            return await idle
+        finally:
+            timer.cancel()
+            with self._lock:
+                if when_idle in self._when_idle:
+                    self._when_idle.remove(when_idle)
 
     def wait_idle(self, timeout: float) -> bool:
         """Block until there is no work, for at most `timeout` seconds. Returns whether there is none."""

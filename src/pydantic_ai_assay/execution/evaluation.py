@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
 from pydantic_evals.evaluators import EvaluationResult
 
 from ..delivery.events import parent_context
@@ -16,11 +16,10 @@ from ..runs.context import OnlineEvaluatorContext
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..settings import OnlineEvalConfig
 from .attached import AttachedEvaluator
-from .scoring import call, call_async, evaluator_span, failure_of, results_of
+from .scoring import EvaluatorSpan, call, call_async, failure_of, results_of
 from .work import Settlement
 
 if TYPE_CHECKING:
-    from .lanes import LoopLane
     from .report import Report
 
 __all__ = ('Evaluation',)
@@ -52,7 +51,7 @@ class Evaluation:
         *,
         probability: float,
         report: Report,
-        home: LoopLane,
+        home: asyncio.AbstractEventLoop,
     ) -> None:
         self.attached = attached
         self.config = config
@@ -73,13 +72,9 @@ class Evaluation:
         Raises:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
-        token = otel_context.attach(parent_context(self.context.run))
-        try:
-            with evaluator_span(self.attached):
-                output = await call_async(self.attached, self._attempt_async, attempted=self._count_attempt)
-                return results_of(output, self.attached)
-        finally:
-            otel_context.detach(token)
+        with EvaluatorSpan(self.attached, parent_context(self.context.run)):
+            output = await call_async(self.attached, self._attempt_async, attempted=self._count_attempt)
+            return results_of(output, self.attached)
 
     async def _attempt_async(self) -> Any:
         awaitable, self.awaitable = self.awaitable, None
@@ -96,13 +91,9 @@ class Evaluation:
         Raises:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
-        token = otel_context.attach(parent_context(self.context.run))
-        try:
-            with evaluator_span(self.attached):
-                output = call(self.attached, self._attempt_sync, attempted=self._count_attempt)
-                return output if inspect.isawaitable(output) else results_of(output, self.attached)
-        finally:
-            otel_context.detach(token)
+        with EvaluatorSpan(self.attached, parent_context(self.context.run)):
+            output = call(self.attached, self._attempt_sync, attempted=self._count_attempt)
+            return output if inspect.isawaitable(output) else results_of(output, self.attached)
 
     def _attempt_sync(self) -> Any:
         return self.attached.evaluator.evaluate(self.context)

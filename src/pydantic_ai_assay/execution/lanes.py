@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from functools import partial
 from typing import Protocol
@@ -15,6 +15,8 @@ from .work import Settlement, Work
 
 __all__ = ('LaneHost', 'LoopLane')
 
+HEAD_START = 0.001
+"""Seconds before the loop begins to count its rounds: rounds made for our sake alone would slow the caller down."""
 MAX_MOVES = 12
 """How often a piece of work is started anew before it counts as failed."""
 
@@ -38,8 +40,8 @@ class LaneHost(Protocol):
 class LoopLane:
     """Work on one event loop.
 
-    On a caller's loop, a keeper task lives while there is work. `asyncio.run` cancels all tasks when its main
-    coroutine has ended, and then waits for them: the keeper uses that time to finish what is pending.
+    When `asyncio.run` (and whatever else ends a loop in good order) is done, it cancels all tasks and then closes the
+    loop's asynchronous generators, and waits for that. A generator of ours uses the time to finish what is pending.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, host: LaneHost, *, on_empty: Callable[[], None] | None = None):
@@ -53,11 +55,11 @@ class LoopLane:
         self._inbox: deque[tuple[int, Work, int]] = deque()
         self._tick_count = 0
         self._is_ticking = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper: AsyncGenerator[None] | None = None
         self._wake_keeper: asyncio.Future[None] | None = None
 
     def post(self, work: Work, *, after: int = 0) -> None:
-        """Start `work` here, from whatever thread.
+        """Start `work` here, from whatever thread. On a loop that stands still, it waits for the loop to go on.
 
         Args:
             work: The work.
@@ -69,7 +71,8 @@ class LoopLane:
             self._inbox.append((self._tick_count + after, work, work.epoch))
             if not self._is_ticking:
                 self._is_ticking = True
-                self.loop.call_soon(self._tick, context=self._context)
+                self._keep()
+                self.loop.call_later(HEAD_START, self._tick, context=self._context)
         elif _running_loop() is self.loop:
             self._start(work, work.epoch)
         else:
@@ -126,7 +129,6 @@ class LoopLane:
 
     def _tick(self) -> None:
         self._tick_count += 1
-        self._keep()
         inbox = self._inbox
         while inbox and inbox[0][0] <= self._tick_count:
             _, work, epoch = inbox.popleft()
@@ -176,10 +178,13 @@ class LoopLane:
 
     def _keep(self) -> None:
         if self._is_callers and self._keeper is None:
-            self._wake_keeper = self.loop.create_future()
-            self._keeper = self.loop.create_task(self._keep_until_empty(), context=Context(), name='assay-keeper')
-            # Where the loop is dropped without being closed, its pending tasks are, too, and that is no fault.
-            _forget(self._keeper)
+            self._keeper = self._drain_at_end()
+            # The first step is what makes the generator known to the loop.
+            first_step = self._keeper.asend(None)
+            try:
+                first_step.send(None)
+            except StopIteration:
+                return
 
     def _wake(self) -> None:
         future = self._wake_keeper
@@ -190,16 +195,12 @@ class LoopLane:
         else:
             self._call_threadsafe(lambda: _resolve(future))
 
-    async def _keep_until_empty(self) -> None:
+    async def _drain_at_end(self) -> AsyncGenerator[None]:
         try:
-            while self.works:
-                future = self._wake_keeper = self.loop.create_future()
-                if self.works:
-                    await future
-        except asyncio.CancelledError:
-            await self._drain()
+            yield
         finally:
-            self._keeper = self._wake_keeper = None
+            if self.loop.is_running():
+                await self._drain()
 
     async def _drain(self) -> None:
         deadline = self._host.begin_shutdown()
@@ -214,6 +215,7 @@ class LoopLane:
                 continue
             finally:
                 timer.cancel()
+        self._wake_keeper = None
         if self.works:
             self._host.take_over(self.release_all())
         self._host.lane_drained()

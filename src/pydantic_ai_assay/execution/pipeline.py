@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_evals.online import CallbackSink, OnErrorLocation
 
@@ -28,13 +29,12 @@ from ..settings import OnlineEvalConfig
 from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
 from .evaluation import Evaluation
-from .lanes import LoopLane
 from .queue import WaitingQueue
 from .report import Report
 from .transient import is_loop_conflict
 from .work import Settlement
 
-__all__ = ('PIPELINE', 'Chosen', 'PendingEvaluation', 'Pipeline', 'describe')
+__all__ = ('PIPELINE', 'Chosen', 'PendingEvaluation', 'Pipeline', 'Submission', 'describe')
 
 HOPS_BEFORE_START = 8
 """Times the caller's loop goes round before a run's evaluations begin, so that its own `await` returns first.
@@ -65,6 +65,22 @@ class Chosen:
         self.candidates = candidates
 
 
+class Submission(Protocol):
+    """A finished run on its way in: its record is made when the run has returned."""
+
+    run_id: str
+    target: str
+    chosen: list[Chosen]
+
+    def record(self) -> RunRecord:
+        """Make the run's record."""
+        ...
+
+    def discard(self) -> None:
+        """Let go of what was captured of the run."""
+        ...
+
+
 class Pipeline:
     """Everything that happens after a run, for one process."""
 
@@ -74,7 +90,7 @@ class Pipeline:
         self.executor = BackgroundExecutor(on_exit=self._report_left)
         self._lock = threading.Lock()
         self._queues: dict[int, WaitingQueue] = {}
-        self._submitted: dict[int, tuple[RunRecord, Sequence[Chosen]]] = {}
+        self._submitted: dict[int, Submission] = {}
         self._evaluations: set[Evaluation] = set()
         self._metrics: EvaluationMetrics | None = None
 
@@ -89,13 +105,21 @@ class Pipeline:
 
     def pending(self) -> tuple[PendingEvaluation, ...]:
         """The evaluations that have not ended."""
-        pairs: list[tuple[AttachedEvaluator, RunRecord]] = []
-        for run, chosen in list(self._submitted.values()):
-            pairs.extend((candidate.attached, run) for part in chosen for candidate in part.candidates)
-        pairs.extend((evaluation.attached, evaluation.context.run) for evaluation in list(self._evaluations))
-        return tuple(
-            PendingEvaluation(evaluator=attached.name, run_id=run.run_id, target=run.target) for attached, run in pairs
-        )
+        waiting_to_start = [
+            PendingEvaluation(evaluator=candidate.attached.name, run_id=submission.run_id, target=submission.target)
+            for submission in list(self._submitted.values())
+            for part in submission.chosen
+            for candidate in part.candidates
+        ]
+        started = [
+            PendingEvaluation(
+                evaluator=evaluation.attached.name,
+                run_id=evaluation.context.run.run_id,
+                target=evaluation.context.run.target,
+            )
+            for evaluation in list(self._evaluations)
+        ]
+        return (*waiting_to_start, *started)
 
     def _waiting_count(self) -> int:
         with self._lock:
@@ -103,31 +127,34 @@ class Pipeline:
 
     # From a run to its evaluations
 
-    def submit(self, run: RunRecord, chosen: Sequence[Chosen]) -> None:
+    def submit(self, submission: Submission) -> None:
         """Hand over a finished run, from the event loop it ran on. Returns at once."""
         if self._metrics is None:
             self._metrics = EvaluationMetrics(self.counters, self._waiting_count)
         executor = self.executor
-        executor.shutdown_timeout = max(executor.shutdown_timeout, max(part.config.shutdown_timeout for part in chosen))
+        for part in submission.chosen:
+            if part.config.shutdown_timeout > executor.shutdown_timeout:
+                executor.shutdown_timeout = part.config.shutdown_timeout
         executor.keep_open()
-        home = executor.lane_of_caller()
-        self._submitted[id(run)] = (run, chosen)
+        home = asyncio.get_running_loop()
+        self._submitted[id(submission)] = submission
         executor.run_async(
-            partial(self._expand, run, chosen, home),
+            partial(self._expand, submission, home),
             home=home,
             label='sampling',
-            on_settled=partial(self._on_expanded, run, chosen),
+            on_settled=partial(self._on_expanded, submission),
             after=HOPS_BEFORE_START,
         )
-        executor.expect_signals()
 
-    async def _expand(self, run: RunRecord, chosen: Sequence[Chosen], home: LoopLane) -> list[Evaluation]:
+    async def _expand(self, submission: Submission, home: asyncio.AbstractEventLoop) -> list[Evaluation]:
         """Turn the candidates of a run into evaluations."""
+        self.executor.expect_signals()
+        run = submission.record()
         evaluations: list[Evaluation] = []
         reports: dict[tuple[int, int], Report] = {}
         contexts: dict[int, OnlineEvaluatorContext] = {}
         seen: set[str] = set()
-        for part in chosen:
+        for part in submission.chosen:
             config = part.config
             for candidate in part.candidates:
                 attached = candidate.attached
@@ -157,21 +184,29 @@ class Pipeline:
                 )
         return evaluations
 
-    def _on_expanded(self, run: RunRecord, chosen: Sequence[Chosen], settlement: Settlement) -> None:
-        del self._submitted[id(run)]
-        if settlement.value is not None:
-            self._evaluations.update(settlement.value)
-            for evaluation in settlement.value:
-                self._admit(evaluation)
-            if not settlement.value and run.spans is not None:
-                run.spans.close()
+    def _on_expanded(self, submission: Submission, settlement: Settlement) -> None:
+        del self._submitted[id(submission)]
+        evaluations: list[Evaluation] | None = settlement.value
+        if evaluations is None:
+            self._give_up(submission, settlement)
             return
-        reason = settlement.left or f'preparing its evaluation raised {describe(settlement.error)}'
-        for part in chosen:
+        self._evaluations.update(evaluations)
+        for evaluation in evaluations:
+            self._admit(evaluation)
+        if not evaluations:
+            submission.discard()
+
+    def _give_up(self, submission: Submission, settlement: Settlement) -> None:
+        submission.discard()
+        for part in submission.chosen:
             for candidate in part.candidates:
-                self.counters.count('dropped', candidate.attached.name, run.target)
+                self.counters.count('dropped', candidate.attached.name, submission.target)
         if settlement.left is None:
-            self.notices.warn('expand', f'The evaluations of run {run.run_id!r} were dropped: {reason}.')
+            self.notices.warn(
+                'expand',
+                f'The evaluations of run {submission.run_id!r} were dropped: preparing them raised '
+                f'{describe(settlement.error)}.',
+            )
 
     def sampling_failed(self, attached: AttachedEvaluator, config: OnlineEvalConfig, error: Exception) -> None:
         """Tell of a `sample_rate` or `when` that raised."""

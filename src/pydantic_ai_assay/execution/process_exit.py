@@ -7,6 +7,7 @@ event loop. `threading` has callbacks that run first, which `concurrent.futures`
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread
 import signal
 import threading
 from collections.abc import Callable
@@ -36,6 +37,8 @@ class ExitGuard:
         if self._is_installed:
             return
         self._is_installed = True
+        # Callbacks run in reverse order: thread pools shut down after ours if their module was imported before.
+        assert concurrent.futures.thread
         register = getattr(threading, '_register_atexit', atexit.register)
         try:
             register(self._finish)
@@ -54,7 +57,7 @@ class ExitGuard:
         if threading.current_thread() is not threading.main_thread():
             return
         current = signal.getsignal(signal.SIGTERM)
-        if current is self._on_signal or not callable(current) or not hasattr(signal, 'pthread_sigmask'):
+        if current == self._on_signal or not callable(current) or not hasattr(signal, 'pthread_sigmask'):
             return
         self._handler = current
         signal.signal(signal.SIGTERM, self._on_signal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 
@@ -11,7 +12,6 @@ from ..runs.context import OnlineEvaluatorContext
 from ..runs.outcome import EvaluationOutcome
 from ..settings import OnlineEvalConfig, SinkPayload
 from .attached import AttachedEvaluator
-from .lanes import LoopLane
 
 __all__ = ('Report',)
 
@@ -20,7 +20,11 @@ class Report:
     """Collects the outcomes of evaluators that share their sinks, until all of them are there."""
 
     def __init__(
-        self, sinks: Sequence[EvaluationSink], config: OnlineEvalConfig, context: OnlineEvaluatorContext, home: LoopLane
+        self,
+        sinks: Sequence[EvaluationSink],
+        config: OnlineEvalConfig,
+        context: OnlineEvaluatorContext,
+        home: asyncio.AbstractEventLoop,
     ) -> None:
         self.sinks = sinks
         self.config = config

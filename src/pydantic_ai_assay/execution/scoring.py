@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from opentelemetry import trace
+from opentelemetry import context as otel_context, trace
+from opentelemetry.context import Context
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_evals.evaluators import EvaluationReason, EvaluationResult, EvaluatorFailure, EvaluatorOutput
 
@@ -17,7 +18,7 @@ from ..runs.spans import shorten
 from .attached import AttachedEvaluator
 from .transient import is_transient
 
-__all__ = ('call', 'call_async', 'failure_of', 'results_of')
+__all__ = ('EvaluatorSpan', 'call', 'call_async', 'failure_of', 'results_of')
 
 MAX_LABEL = 1_024
 """Characters a label or a result's name may have."""
@@ -113,17 +114,38 @@ def failure_of(error: BaseException, attached: AttachedEvaluator) -> EvaluatorFa
     )
 
 
-def evaluator_span(attached: AttachedEvaluator) -> AbstractContextManager[trace.Span]:
-    """Open the span of an evaluator's call, named as pydantic-evals names it so that existing queries find it."""
-    name = attached.identity.name
-    return trace.get_tracer('pydantic-ai-assay').start_as_current_span(
-        'evaluator: {evaluator_name}',
-        attributes={
-            'evaluator_name': name,
-            'logfire.msg_template': 'Calling evaluator: {evaluator_name}',
-            'logfire.msg': f'Calling evaluator: {name}',
-        },
-    )
+class EvaluatorSpan:
+    """The span of an evaluator's call, named as pydantic-evals names it so that existing queries find it.
+
+    It becomes the current span and is not taken back, for it is entered in a context that ends with the call: a
+    coroutine that is dropped half-way is closed in some other context, where taking it back would fail.
+    """
+
+    def __init__(self, attached: AttachedEvaluator, parent: Context | None = None) -> None:
+        self._name = attached.identity.name
+        self._parent = otel_context.get_current() if parent is None else parent
+
+    def __enter__(self) -> None:
+        """Start the span."""
+        self._span = trace.get_tracer('pydantic-ai-assay').start_span(
+            'evaluator: {evaluator_name}',
+            self._parent,
+            attributes={
+                'evaluator_name': self._name,
+                'logfire.msg_template': 'Calling evaluator: {evaluator_name}',
+                'logfire.msg': f'Calling evaluator: {self._name}',
+            },
+        )
+        otel_context.attach(trace.set_span_in_context(self._span, self._parent))
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the span, noting the error if there is one."""
+        if exc is not None and not isinstance(exc, GeneratorExit):
+            self._span.record_exception(exc)
+            self._span.set_status(trace.StatusCode.ERROR, f'{type(exc).__name__}')
+        self._span.end()
 
 
 async def call_async(

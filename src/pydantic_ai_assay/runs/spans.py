@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span as SDKSpan, SpanProcessor
 from pydantic_evals.otel import SpanNode, SpanTree, SpanTreeRecordingError
 
-__all__ = ('RECORDER', 'SpanCapture', 'SpanRecorder', 'capture_current', 'shorten')
+__all__ = ('CURRENT', 'RECORDER', 'SpanCapture', 'SpanHolder', 'SpanRecorder', 'shorten')
 
 NO_PROVIDER = (
     'To make use of the `span_tree` in an evaluator, you need to call `logfire.configure(...)` or '
@@ -36,11 +36,9 @@ class SpanHolder(Protocol):
     capture: SpanCapture | None
 
 
-_CURRENT: ContextVar[SpanHolder | None] = ContextVar('pydantic_ai_assay.spans', default=None)
+CURRENT: ContextVar[SpanHolder | None] = ContextVar('pydantic_ai_assay.spans', default=None)
 """Routes spans whose parent is unknown. It holds the run's holder, not the capture: a task that outlives its run keeps
 its context, and must not keep the run's spans with it."""
-
-capture_current = _CURRENT
 
 
 def shorten(text: str, limit: int) -> str:
@@ -164,7 +162,7 @@ class SpanRecorder(SpanProcessor):
         """Follow the span if its parent, or else the current context, belongs to a run."""
         capture = self._captures.get(span.parent.span_id) if span.parent is not None else None
         if capture is None:
-            holder = _CURRENT.get()
+            holder = CURRENT.get()
             capture = holder.capture if holder is not None else None
             if capture is None or not capture.is_open:
                 return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from ..runs.record import RunRecord
-from ..settings import OnlineEvalConfig, OnlineEvaluator, SamplingContext, rate_before_run
+from ..settings import OnlineEvalConfig, OnlineEvaluator, SampleRate, SamplingContext
 from .draw import uniform_draw
 
 __all__ = ('Candidate', 'Verdict', 'choose_after_run', 'choose_before_run')
@@ -17,6 +17,11 @@ class Choosable(Protocol):
     """What a choice needs to know of an attached evaluator."""
 
     settings: OnlineEvaluator
+
+    @property
+    def certain(self) -> Candidate[Any]:
+        """The candidate for a rate of 1, made once."""
+        ...
 
     @property
     def key(self) -> str:
@@ -63,7 +68,7 @@ class RunStart:
 def choose_before_run(
     attached: Sequence[ChoosableT],
     config: OnlineEvalConfig,
-    start: RunStart,
+    start: Callable[[], RunStart],
     *,
     sampled_out: Callable[[ChoosableT], None],
     failed: Callable[[ChoosableT, Exception], None],
@@ -73,22 +78,32 @@ def choose_before_run(
     Args:
         attached: The evaluators.
         config: The settings that hold for all of them.
-        start: What is known of the run.
+        start: Tells what is known of the run; called only if that matters.
         sampled_out: Called for each evaluator the draw leaves out.
         failed: Called for each evaluator whose `sample_rate` callable raised.
     """
     candidates: list[Candidate[ChoosableT]] = []
+    started: RunStart | None = None
+    rate: SampleRate | None
+    default_rate = config.default_sample_rate
     for each in attached:
         settings = each.settings
-        rate = rate_before_run(settings, config)
-        if rate == 1.0 and not callable(rate):
-            candidates.append(Candidate(each, 1.0, 0.0))
+        rate = settings.sample_rate
+        if rate is None:
+            rate = default_rate if settings.when is None else 0.0
+        if rate == 1.0:
+            candidates.append(each.certain)
             continue
-        unit = start.run_id
-        if settings.sample_by == 'conversation' and start.conversation_id is not None:
-            unit = start.conversation_id
+        if rate == 0.0 and settings.when is None:
+            sampled_out(each)
+            continue
+        if started is None:
+            started = start()
+        unit = started.run_id
+        if settings.sample_by == 'conversation' and started.conversation_id is not None:
+            unit = started.conversation_id
         try:
-            number = _resolve(rate, each, config, start, unit) if callable(rate) else rate
+            number = _resolve(rate, each, config, started, unit) if callable(rate) else rate
         except Exception as error:
             failed(each, error)
             continue

@@ -1,0 +1,1 @@
+"""What online evaluation costs, side by side with pydantic-evals' own: `python -m benchmarks` from the checkout's root."""

@@ -1,0 +1,34 @@
+import pickle
+
+import pytest
+
+from pydantic_ai_assay import AssayError, AssayWarning, ConfigurationError, EvaluatorOutputError, MissingExtraError
+
+
+def test_a_missing_extra_names_the_command_that_installs_it() -> None:
+    error = MissingExtraError('`retries`', 'retries')
+    assert str(error) == (
+        "`retries` needs the optional dependencies of the extra 'retries': "
+        "install them with `pip install 'pydantic-ai-assay[retries]'`."
+    )
+
+
+@pytest.mark.parametrize(
+    ('error', 'builtin'),
+    [(ConfigurationError, ValueError), (MissingExtraError, ImportError), (EvaluatorOutputError, ValueError)],
+)
+def test_each_error_is_ours_and_of_the_builtin_kind_it_stands_for(
+    error: type[Exception], builtin: type[Exception]
+) -> None:
+    assert issubclass(error, AssayError)
+    assert issubclass(error, builtin)
+
+
+def test_the_warning_can_be_filtered_as_a_user_warning() -> None:
+    assert issubclass(AssayWarning, UserWarning)
+    assert not issubclass(AssayWarning, AssayError)
+
+
+def test_errors_survive_pickling() -> None:
+    error = pickle.loads(pickle.dumps(ConfigurationError('queue_size must be at least 1, got 0.')))
+    assert (type(error), str(error)) == (ConfigurationError, 'queue_size must be at least 1, got 0.')

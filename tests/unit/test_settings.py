@@ -1,0 +1,276 @@
+"""What can be set, what cannot, and what the messages say about it."""
+
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from inline_snapshot import snapshot
+from pydantic_evals import online as upstream
+
+from pydantic_ai_assay import (
+    DEFAULT_CONFIG,
+    ConfigurationError,
+    MissingExtraError,
+    OnlineEvalConfig,
+    OnlineEvaluation,
+    OnlineEvaluator,
+    configure,
+    disable_evaluation,
+)
+from pydantic_ai_assay._upstream import CURRENT_TASK_RUN, OnlineTaskRun, TaskRun
+from pydantic_ai_assay.settings import own_config, own_evaluator, rate_before_run
+
+from .samples import Always
+
+
+@pytest.fixture
+def default_config() -> Iterator[OnlineEvalConfig]:
+    before = dict(vars(DEFAULT_CONFIG))
+    yield DEFAULT_CONFIG
+    vars(DEFAULT_CONFIG).clear()
+    vars(DEFAULT_CONFIG).update(before)
+
+
+def message_of(cls: Any, **settings: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        cls(**settings)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (
+            {'evaluator': Always},
+            snapshot("Expected an evaluator, got the class 'Always'; call it to make one."),
+        ),
+        ({'evaluator': 'Always'}, snapshot("Expected an instance of an `Evaluator` subclass, got 'Always'.")),
+        ({'sample_rate': 1.5}, snapshot('sample_rate must be a number from 0.0 to 1.0 or a callable, got 1.5.')),
+        ({'sample_rate': -0.1}, snapshot('sample_rate must be a number from 0.0 to 1.0 or a callable, got -0.1.')),
+        ({'sample_rate': math.nan}, snapshot('sample_rate must be a number from 0.0 to 1.0 or a callable, got nan.')),
+        ({'sample_rate': '0.5'}, snapshot("sample_rate must be a number from 0.0 to 1.0 or a callable, got '0.5'.")),
+        ({'max_concurrency': 0}, snapshot('max_concurrency must be at least 1, got 0.')),
+        ({'timeout': 0}, snapshot('timeout must be a positive number of seconds, got 0.')),
+        ({'timeout': -1.0}, snapshot('timeout must be a positive number of seconds, got -1.0.')),
+        ({'timeout': math.inf}, snapshot('timeout must be a positive number of seconds, got inf.')),
+        ({'timeout': math.nan}, snapshot('timeout must be a positive number of seconds, got nan.')),
+        ({'retry_wait': 0.0}, snapshot('retry_wait must be a positive number of seconds, got 0.0.')),
+        ({'retries': -1}, snapshot('retries must be 0 or more, got -1.')),
+        ({'sample_by': 'user'}, snapshot("sample_by must be one of 'run', 'conversation', got 'user'.")),
+        ({'run_in': 'thread'}, snapshot("run_in must be one of 'auto', 'background', got 'thread'.")),
+        ({'run_on': 'error'}, snapshot("run_on must be a collection such as ['error'], got a string.")),
+        (
+            {'run_on': ['success', 'failure']},
+            snapshot("run_on must be one of 'success', 'error', 'cancelled', 'deferred', got 'failure'."),
+        ),
+    ],
+)
+def test_an_evaluator_setting_that_cannot_work_is_named_with_its_value(settings: dict[str, Any], message: str) -> None:
+    assert message_of(OnlineEvaluator, **{'evaluator': Always(), **settings}) == message
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (
+            {'default_sample_rate': 2},
+            snapshot('default_sample_rate must be a number from 0.0 to 1.0 or a callable, got 2.'),
+        ),
+        ({'queue_size': 0}, snapshot('queue_size must be at least 1, got 0.')),
+        ({'queue_bytes': -5}, snapshot('queue_bytes must be at least 1, got -5.')),
+        ({'sink_timeout': 0}, snapshot('sink_timeout must be a positive number of seconds, got 0.')),
+        ({'shutdown_timeout': -1}, snapshot('shutdown_timeout must be 0 or more seconds, got -1.')),
+        ({'shutdown_timeout': math.nan}, snapshot('shutdown_timeout must be 0 or more seconds, got nan.')),
+        ({'span_attribute_limit': 0}, snapshot('span_attribute_limit must be at least 1, got 0.')),
+        ({'overflow': 'block'}, snapshot("overflow must be one of 'drop_newest', 'drop_oldest', got 'block'.")),
+        (
+            {'sampling_mode': 'random'},
+            snapshot("sampling_mode must be one of 'independent', 'correlated', got 'random'."),
+        ),
+    ],
+)
+def test_a_config_setting_that_cannot_work_is_named_with_its_value(settings: dict[str, Any], message: str) -> None:
+    assert message_of(OnlineEvalConfig, **settings) == message
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {'sample_rate': 0},
+        {'sample_rate': 1},
+        {'sample_rate': True},
+        {'sample_rate': lambda context: 0.5},  # pyright: ignore[reportUnknownLambdaType]
+        {'timeout': None},
+        {'timeout': 0.001},
+        {'max_concurrency': 1},
+        {'run_on': ()},
+        {'run_on': {'success', 'error', 'cancelled', 'deferred'}},
+        {'retries': 3},
+    ],
+)
+def test_the_ends_of_what_is_allowed_are_allowed(settings: dict[str, Any]) -> None:
+    evaluator = OnlineEvaluator(evaluator=Always(), **settings)
+    assert {name: getattr(evaluator, name) for name in settings} == settings
+
+
+def test_a_span_attribute_limit_may_be_lifted_and_a_shutdown_may_be_immediate() -> None:
+    config = OnlineEvalConfig(span_attribute_limit=None, shutdown_timeout=0, sink_timeout=0.1, queue_size=1)
+    assert (config.span_attribute_limit, config.shutdown_timeout) == (None, 0)
+
+
+def test_retries_without_their_extra_say_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'tenacity', None)
+    OnlineEvaluator(evaluator=Always())
+    with pytest.raises(MissingExtraError, match='extra .retries.'):
+        OnlineEvaluator(evaluator=Always(), retries=1)
+
+
+def test_a_capability_refuses_what_is_no_evaluator() -> None:
+    with pytest.raises(ConfigurationError, match='call it to make one'):
+        OnlineEvaluation(evaluators=[Always])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ('settings', 'seen'),
+    [
+        ({}, {'success'}),
+        ({'run_on_errors': True}, {'success', 'error'}),
+        ({'run_on': ['cancelled', 'deferred']}, {'cancelled', 'deferred'}),
+        ({'run_on': ['cancelled'], 'run_on_errors': True}, {'cancelled'}),
+        ({'run_on': []}, set[str]()),
+    ],
+)
+def test_run_on_decides_alone_where_it_is_set(settings: dict[str, Any], seen: set[str]) -> None:
+    evaluator = OnlineEvaluator(evaluator=Always(), **settings)
+    outcomes = ('success', 'error', 'cancelled', 'deferred')
+    assert {outcome for outcome in outcomes if evaluator.sees(outcome)} == seen
+
+
+def test_the_rate_is_the_evaluators_own_then_the_configs_and_0_where_a_condition_decides() -> None:
+    config = OnlineEvalConfig(default_sample_rate=0.25)
+
+    def half(context: object) -> float:
+        return 0.5
+
+    assert rate_before_run(OnlineEvaluator(evaluator=Always()), config) == 0.25
+    assert rate_before_run(OnlineEvaluator(evaluator=Always(), sample_rate=0.0), config) == 0.0
+    assert rate_before_run(OnlineEvaluator(evaluator=Always(), sample_rate=half), config) is half
+    assert rate_before_run(OnlineEvaluator(evaluator=Always(), when=lambda run: True), config) == 0.0
+    assert rate_before_run(OnlineEvaluator(evaluator=Always(), when=lambda run: True, sample_rate=0.1), config) == 0.1
+
+
+# configure()
+
+
+def test_configure_changes_what_it_is_given_and_nothing_else(default_config: OnlineEvalConfig) -> None:
+    before = dict(vars(default_config))
+
+    def sink(*_: object) -> None: ...
+
+    given: dict[str, Any] = {'default_sink': sink, 'queue_size': 5, 'metadata': {'team': 'a'}, 'enabled': False}
+    configure(**given)
+    assert vars(default_config) == {**before, **given}
+
+
+def test_configure_takes_every_setting_of_a_config(default_config: OnlineEvalConfig) -> None:
+    everything: dict[str, Any] = {
+        'default_sink': None,
+        'default_sample_rate': 0.5,
+        'sampling_mode': 'correlated',
+        'enabled': False,
+        'metadata': None,
+        'on_max_concurrency': None,
+        'on_sampling_error': None,
+        'on_error': None,
+        'emit_otel_events': False,
+        'include_baggage': False,
+        'queue_size': 2,
+        'queue_bytes': 3,
+        'overflow': 'drop_oldest',
+        'shutdown_timeout': 4.0,
+        'sink_timeout': 5.0,
+        'span_attribute_limit': None,
+    }
+    assert set(everything) == set(OnlineEvalConfig.__dataclass_fields__)
+    configure(**everything)
+    assert vars(default_config) == everything
+
+
+def test_configure_does_all_or_nothing(default_config: OnlineEvalConfig) -> None:
+    before = dict(vars(default_config))
+    with pytest.raises(ConfigurationError, match=r'queue_bytes must be at least 1, got 0\.'):
+        configure(queue_size=7, metadata={'a': 1}, queue_bytes=0)
+    assert vars(default_config) == before
+
+
+def test_a_value_in_force_is_checked_together_with_the_new_one(default_config: OnlineEvalConfig) -> None:
+    default_config.queue_size = 0
+    with pytest.raises(ConfigurationError, match=r'queue_size must be at least 1, got 0\.'):
+        configure(enabled=False)
+    assert default_config.enabled
+
+
+# Objects of pydantic-evals
+
+
+def test_a_config_of_pydantic_evals_is_viewed_live() -> None:
+    theirs = upstream.OnlineEvalConfig(default_sample_rate=0.5, metadata={'a': 1})
+    view = own_config(theirs)
+    assert isinstance(view, OnlineEvalConfig)
+    assert (view.default_sample_rate, view.metadata, view.queue_size, view.overflow) == (
+        0.5,
+        {'a': 1},
+        10_000,
+        'drop_newest',
+    )
+    theirs.default_sample_rate = 0.75
+    theirs.enabled = False
+    assert (view.default_sample_rate, view.should_evaluate()) == (0.75, False)
+
+
+def test_an_evaluator_of_pydantic_evals_is_viewed_live() -> None:
+    theirs = upstream.OnlineEvaluator(evaluator=Always(), sample_rate=0.5, run_on_errors=True)
+    view = own_evaluator(theirs)
+    assert isinstance(view, OnlineEvaluator)
+    assert (view.evaluator, view.sample_rate, view.max_concurrency) == (theirs.evaluator, 0.5, 10)
+    assert (view.timeout, view.retries, view.when, view.sample_by, view.run_in) == (60.0, 0, None, 'run', 'auto')
+    assert view.sees('error')
+    theirs.run_on_errors = False
+    theirs.sample_rate = None
+    assert not view.sees('error')
+    assert view.sample_rate is None
+
+
+def test_our_own_objects_are_taken_as_they_are() -> None:
+    config, evaluator = OnlineEvalConfig(), OnlineEvaluator(evaluator=Always())
+    assert own_config(config) is config
+    assert own_evaluator(evaluator) is evaluator
+
+
+def test_a_bare_evaluator_gets_the_default_settings() -> None:
+    bare = Always()
+    evaluator = own_evaluator(bare)
+    assert evaluator.evaluator is bare
+    assert evaluator.sample_rate is None
+
+
+# Whether to evaluate
+
+
+def test_runs_are_evaluated_unless_switched_off_or_inside_a_dataset() -> None:
+    config = OnlineEvalConfig()
+    assert config.should_evaluate()
+    assert not OnlineEvalConfig(enabled=False).should_evaluate()
+    with disable_evaluation():
+        assert not config.should_evaluate()
+    with upstream.disable_evaluation():
+        assert not config.should_evaluate()
+    token = CURRENT_TASK_RUN.set(TaskRun())
+    try:
+        assert not config.should_evaluate()
+        CURRENT_TASK_RUN.set(OnlineTaskRun(None))
+        assert config.should_evaluate()
+    finally:
+        CURRENT_TASK_RUN.reset(token)
