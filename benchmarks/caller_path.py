@@ -77,6 +77,7 @@ async def _time(subjects: dict[str, Subject], rounds: int) -> dict[str, list[flo
     """Time one run of each subject per round, in microseconds, in an order drawn anew each round."""
     rng = random.Random(0)
     order = list(subjects)
+    settling = Subject(agent=make_agent(NoOp()))
     samples: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(WARM_UP):
         for subject in subjects.values():
@@ -90,6 +91,8 @@ async def _time(subjects: dict[str, Subject], rounds: int) -> dict[str, list[flo
                 gc.collect()
             rng.shuffle(order)
             for name in order:
+                # What the subject before has left in the processor's caches must not depend on the subject.
+                await _time_run(settling)
                 samples[name].append(await _time_run(subjects[name]))
     finally:
         gc.enable()
@@ -114,8 +117,8 @@ def rows(*, quick: bool) -> list[Row]:
             for name, estimate in measure_in_child(
                 'caller_path',
                 logfire=where == 'with Logfire',
-                rounds=80 if quick else 600,
-                unsampled_rounds=200 if quick else 3000,
+                rounds=60 if quick else 600,
+                unsampled_rounds=200 if quick else 1500,
             ).items()
         }
         for where in ('without Logfire', 'with Logfire')

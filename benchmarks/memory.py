@@ -145,6 +145,8 @@ async def _left_behind(package: Package, runs: int, traced: int) -> dict[str, fl
 
     for _ in range(BATCHES_OF_WARM_UP):
         await run_batch()
+    # What is there by now stays, and need not be walked after every batch.
+    gc.freeze()
     blocks = [await blocks_per_run() for _ in range(runs // BATCH)]
     tracemalloc.start()
     # What is replaced in steady state looks like growth until all of it has been traced.
@@ -152,6 +154,7 @@ async def _left_behind(package: Package, runs: int, traced: int) -> dict[str, fl
         await run_batch()
     held = [await bytes_per_run() for _ in range(traced // BATCH)]
     tracemalloc.stop()
+    gc.unfreeze()
     # A cache or a table of the interpreter that grows does so in few of the batches; what leaks does in all of them.
     return {'bytes': median(held), 'blocks': median(blocks)}
 
@@ -204,7 +207,7 @@ def _waiting_row(*, quick: bool) -> Row:
 
 
 def _left_behind_rows(*, quick: bool) -> list[Row]:
-    runs, traced = (500, 200) if quick else (20_000, 1000)
+    runs, traced = (300, 100) if quick else (20_000, 1000)
     left = measure_in_child('memory', what='left_behind', runs=runs, traced=traced)
     # "Nothing" in figures: any object kept per run would be a block at least, and what refers to it some more bytes.
     return [

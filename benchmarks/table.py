@@ -19,7 +19,7 @@ START = '<!-- benchmark:start -->'
 END = '<!-- benchmark:end -->'
 HEADINGS = ('measure', 'ours', 'upstream', 'ratio', 'must reach', 'aim', 'met')
 WIDE_INTERVAL = 0.25
-"""Half of a 95 % interval, as a share of the figure, from which it is called noisy."""
+"""Half of a 95 % interval, as a share of what must be reached, from which it is called noisy."""
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -93,7 +93,7 @@ class Row:
             return None
         if self.target.meets(interval.low, self.target.must) != self.target.meets(interval.high, self.target.must):
             return 'NOISY: its interval spans what must be reached'
-        if interval.high - interval.low > 2 * WIDE_INTERVAL * abs(self.figure):
+        if interval.high - interval.low > 2 * WIDE_INTERVAL * self.target.must:
             return 'NOISY: its interval is wide'
         return None
 

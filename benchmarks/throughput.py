@@ -102,8 +102,8 @@ def _row(where: str, evaluators: int, *, quick: bool) -> Row:
         'throughput',
         logfire=where == 'with Logfire',
         evaluators=evaluators,
-        runs=100 if quick or evaluators > 1 else 300,
-        rounds=5 if quick else 30,
+        runs=100 if quick or evaluators > 1 else 200,
+        rounds=4 if quick else 20 if evaluators == 1 else 10,
     )
     rates, ratio = measured['rates'], Estimate(**measured['ratio'])
     text = 'trivial evaluator' if evaluators == 1 else f'{evaluators} trivial evaluators per run'

@@ -79,6 +79,23 @@ def test_nothing_about_the_run_is_asked_where_every_rate_is_0_or_1() -> None:
     assert [each.attached.name for each in chosen] == ['all']
 
 
+def test_the_rate_is_the_evaluators_own_then_the_configs_and_0_where_a_condition_decides() -> None:
+    config = OnlineEvalConfig(default_sample_rate=1.0)
+    settings: dict[str, dict[str, Any]] = {
+        'default': {},
+        'own': {'sample_rate': 0.9999},
+        'condition': {'when': lambda run: True},
+        'both': {'when': lambda run: True, 'sample_rate': 0.5},
+    }
+    choice = choose([named(name, **each) for name, each in settings.items()], config)
+    assert {name: rate for name, (rate, _) in choice.candidates.items()} == {
+        'default': 1.0,
+        'own': 0.9999,
+        'condition': 0.0,
+        'both': 0.5,
+    }
+
+
 @given(st.text(min_size=1), st.floats(0.0, 1.0))
 def test_a_run_is_chosen_exactly_if_its_draw_is_below_the_rate(run_id: str, rate: float) -> None:
     each = named('judge', sample_rate=rate)

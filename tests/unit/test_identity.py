@@ -48,16 +48,29 @@ def fingerprint_of(evaluator: Evaluator[Any, Any, Any]) -> str:
     return identify(evaluator).fingerprint
 
 
-def in_a_process(expression: str, *, seed: int) -> str:
-    code = (
-        f'{EVALUATOR}\nfrom pydantic_ai_assay.execution.identity import identify\n'
-        f'print(identify({expression}).fingerprint)'
-    )
-    environment = {**os.environ, 'PYTHONHASHSEED': str(seed)}
-    done = subprocess.run(
-        [sys.executable, '-c', code], env=environment, capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout.strip()
+EXPRESSIONS = {
+    'values': "Judge('Is it polite?', {'limit': 3, 'path': __import__('pathlib').Path('a')})",
+    'an object': 'Judge(settings=Client())',
+    'a function': 'Judge(settings=check)',
+    'a set': "Judge(settings={'a', 'b', 'c', 'd', 'e', 'f'})",
+}
+
+
+@pytest.fixture(scope='module')
+def in_two_processes() -> list[list[str]]:
+    """The fingerprints of all expressions, computed with two seeds of Python's own hash."""
+    lines = [f'print(identify({expression}).fingerprint)' for expression in EXPRESSIONS.values()]
+    code = '\n'.join([EVALUATOR, 'from pydantic_ai_assay.execution.identity import identify', *lines])
+    children = [
+        subprocess.Popen(
+            [sys.executable, '-c', code],
+            env={**os.environ, 'PYTHONHASHSEED': seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ('1', '2')
+    ]
+    return [child.communicate(timeout=60)[0].split() for child in children]
 
 
 def test_an_identity_is_name_version_fingerprint_and_spec() -> None:
@@ -71,23 +84,10 @@ def test_an_identity_is_name_version_fingerprint_and_spec() -> None:
     assert set(fingerprint_of(Always())) <= set('0123456789abcdef')
 
 
-@pytest.mark.parametrize(
-    'expression',
-    [
-        "Judge('Is it polite?', {'limit': 3, 'path': __import__('pathlib').Path('a')})",
-        'Judge(settings=Client())',
-        'Judge(settings=check)',
-    ],
-    ids=['values', 'an object', 'a function'],
-)
-def test_a_fingerprint_is_the_same_in_every_process(expression: str) -> None:
-    first, second = (in_a_process(expression, seed=seed) for seed in (1, 2))
-    assert first == second
-
-
-def test_a_fingerprint_does_not_depend_on_the_order_of_a_set() -> None:
-    expression = "Judge(settings={'a', 'b', 'c', 'd', 'e', 'f'})"
-    assert in_a_process(expression, seed=1) == in_a_process(expression, seed=2)
+@pytest.mark.parametrize('kind', EXPRESSIONS)
+def test_a_fingerprint_is_the_same_in_every_process(kind: str, in_two_processes: list[list[str]]) -> None:
+    first, second = (dict(zip(EXPRESSIONS, each, strict=True)) for each in in_two_processes)
+    assert first[kind] == second[kind]
 
 
 def test_a_fingerprint_does_not_depend_on_the_order_of_a_mapping() -> None:
@@ -138,6 +138,21 @@ def test_classes_of_one_name_from_two_places_have_different_fingerprints() -> No
 
     assert make().__name__ == Judge.__name__
     assert fingerprint_of(make()()) != fingerprint_of(Judge())
+
+
+def test_a_default_that_changed_is_a_setting_that_changed() -> None:
+    def make(default: float) -> type[Evaluator]:
+        @dataclass
+        class Thresholded(Evaluator):
+            threshold: float = default
+
+            def evaluate(self, ctx: EvaluatorContext) -> bool:
+                return True
+
+        return Thresholded
+
+    assert fingerprint_of(make(0.5)()) == fingerprint_of(make(0.5)())
+    assert fingerprint_of(make(0.5)()) != fingerprint_of(make(0.7)())
 
 
 def test_numbers_that_json_does_not_have_are_told_apart() -> None:

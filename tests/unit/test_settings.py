@@ -20,7 +20,7 @@ from pydantic_ai_assay import (
     disable_evaluation,
 )
 from pydantic_ai_assay._upstream import CURRENT_TASK_RUN, OnlineTaskRun, TaskRun
-from pydantic_ai_assay.settings import own_config, own_evaluator, rate_before_run
+from pydantic_ai_assay.settings import own_config, own_evaluator
 
 from .samples import Always
 
@@ -146,19 +146,6 @@ def test_run_on_decides_alone_where_it_is_set(settings: dict[str, Any], seen: se
     evaluator = OnlineEvaluator(evaluator=Always(), **settings)
     outcomes = ('success', 'error', 'cancelled', 'deferred')
     assert {outcome for outcome in outcomes if evaluator.sees(outcome)} == seen
-
-
-def test_the_rate_is_the_evaluators_own_then_the_configs_and_0_where_a_condition_decides() -> None:
-    config = OnlineEvalConfig(default_sample_rate=0.25)
-
-    def half(context: object) -> float:
-        return 0.5
-
-    assert rate_before_run(OnlineEvaluator(evaluator=Always()), config) == 0.25
-    assert rate_before_run(OnlineEvaluator(evaluator=Always(), sample_rate=0.0), config) == 0.0
-    assert rate_before_run(OnlineEvaluator(evaluator=Always(), sample_rate=half), config) is half
-    assert rate_before_run(OnlineEvaluator(evaluator=Always(), when=lambda run: True), config) == 0.0
-    assert rate_before_run(OnlineEvaluator(evaluator=Always(), when=lambda run: True, sample_rate=0.1), config) == 0.1
 
 
 # configure()

@@ -48,12 +48,16 @@ class EvaluationMetrics:
             yield Observation(counters.sink_errors)
 
         unit = '{evaluation}'
-        meter.create_observable_counter('assay.evaluations', [ended], unit, 'Evaluations ended, by status.')
-        meter.create_observable_counter('assay.evaluations.dropped', [dropped], unit, 'Evaluations dropped.')
-        meter.create_observable_gauge('assay.queue.depth', [depth], unit, 'Evaluations that wait.')
-        meter.create_observable_counter(
-            'assay.sink.errors', [sink_errors], '{error}', 'Sinks and callbacks that raised or timed out.'
-        )
+        # Kept, because a provider that is configured anew only recreates the instruments that still exist.
+        self._meter = meter
+        self._observed = [
+            meter.create_observable_counter('assay.evaluations', [ended], unit, 'Evaluations ended, by status.'),
+            meter.create_observable_counter('assay.evaluations.dropped', [dropped], unit, 'Evaluations dropped.'),
+            meter.create_observable_gauge('assay.queue.depth', [depth], unit, 'Evaluations that wait.'),
+            meter.create_observable_counter(
+                'assay.sink.errors', [sink_errors], '{error}', 'Sinks and callbacks that raised or timed out.'
+            ),
+        ]
         self._duration = meter.create_histogram('assay.evaluation.duration', 's', 'How long evaluations ran.')
 
     def record_duration(self, seconds: float, status: EvaluationStatus, evaluator: str) -> None:

@@ -46,3 +46,9 @@ class Notices:
         if held_back:
             message += f' ({held_back} more like this since the last warning.)'
         warn_safely(message)
+
+    def forget(self) -> None:
+        """Forget the warnings given so far, so that the next of each kind is given again."""
+        with self._lock:
+            self._last.clear()
+            self._held_back.clear()

@@ -201,7 +201,7 @@ class BackgroundExecutor:
             elif lane.works:
                 still = now - lane.beat
                 self.take_over(lane.release_where(lambda work, still=still: still >= self._patience_with(work)))
-            else:
+            elif self._is_exiting or now - lane.beat > LINGER:
                 self._forget_if_idle(loop, lane)
         if self._takeover is not None:
             self._decide_turns(self._takeover)
@@ -210,6 +210,7 @@ class BackgroundExecutor:
         with self._lock:
             if not lane.works:
                 del self._lanes[loop]
+                lane.close()
 
     def _patience_with(self, work: Work) -> float:
         if self._is_exiting:
@@ -285,6 +286,9 @@ class BackgroundExecutor:
                 left = list(self._works)
             for work in left:
                 work.settle(work.epoch, Settlement(left='the process ended'))
+        for loop, lane in list(self._lanes.items()):
+            if not loop.is_running():
+                self._forget_if_idle(loop, lane)
 
     @property
     def is_idle(self) -> bool:

@@ -6,10 +6,10 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from .work import Settlement, Work
 
@@ -55,6 +55,7 @@ class LoopLane:
         self._inbox: deque[tuple[int, Work, int]] = deque()
         self._tick_count = 0
         self._is_ticking = False
+        self._is_closed = False
         self._keeper: AsyncGenerator[None] | None = None
         self._wake_keeper: asyncio.Future[None] | None = None
 
@@ -180,11 +181,14 @@ class LoopLane:
         if self._is_callers and self._keeper is None:
             self._keeper = self._drain_at_end()
             # The first step is what makes the generator known to the loop.
-            first_step = self._keeper.asend(None)
-            try:
-                first_step.send(None)
-            except StopIteration:
-                return
+            _step(self._keeper.asend(None))
+
+    def close(self) -> None:
+        """End the lane of a loop that stands still or is closed, so that nothing is left to be closed by the loop."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            self._is_closed = True
+            _step(keeper.aclose())
 
     def _wake(self) -> None:
         future = self._wake_keeper
@@ -199,7 +203,7 @@ class LoopLane:
         try:
             yield
         finally:
-            if self.loop.is_running():
+            if not self._is_closed:
                 await self._drain()
 
     async def _drain(self) -> None:
@@ -226,6 +230,14 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _step(step: Coroutine[Any, Any, None]) -> None:
+    """Take a step of an asynchronous generator that waits for nothing."""
+    try:
+        step.send(None)
+    except (StopIteration, StopAsyncIteration):
+        return
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
