@@ -13,6 +13,7 @@ from typing import Any
 from opentelemetry import baggage, trace
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.capabilities.abstract import WrapRunHandler
+from pydantic_ai.exceptions import RunCancelled, RunTimedOut
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import PendingModelResponse
 from pydantic_ai.run import AgentRunResult
@@ -102,8 +103,10 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         """Sample the run, capture what it leaves behind, and hand that over to be judged."""
         loop = asyncio.get_running_loop()
         executor = PIPELINE.executor
-        await executor.run_started(loop)
+        turn = executor.run_started(loop)
         try:
+            if turn is not None:
+                await turn
             if not self._config.should_evaluate():
                 return await handler()
             candidates = self._choose(ctx)
@@ -216,6 +219,9 @@ class _Capture:
 
     def _snapshot(self, error: BaseException | None, result: AgentRunResult[Any] | None) -> None:
         ctx = self._ctx
+        if isinstance(error, asyncio.CancelledError) and ctx.deadline is not None and (ctx.remaining_time() or 0) <= 0:
+            # What the caller gets; it is made of the cancellation when the hooks are done.
+            error = RunTimedOut('The agent run timed out.')
         self._error = error
         if result is not None:
             self._output = result.output
@@ -241,7 +247,8 @@ class _Capture:
         ctx, error, output = self._ctx, self._error, self._output
         outcome: RunOutcome = 'success'
         if error is not None:
-            outcome = 'error' if isinstance(error, Exception) else 'cancelled'
+            is_cancelled = isinstance(error, RunCancelled) or not isinstance(error, Exception)
+            outcome = 'cancelled' if is_cancelled else 'error'
         elif isinstance(output, DeferredToolRequests | PendingModelResponse):
             outcome = 'deferred'
         return RunRecord(

@@ -55,6 +55,10 @@ class OpenAIServer(ThreadingHTTPServer):
         self.requests = 0
         self._lock = threading.Lock()
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # Clients that drop a connection are no fault of the server's.
+        pass
+
     def count(self, body: dict[str, Any]) -> None:
         with self._lock:
             self.requests += 1

@@ -139,7 +139,7 @@ async def test_on_sampling_error_hears_of_rates_and_conditions(collected: Collec
     assert heard == [
         ('broken', 'rate'),
         ('broken', 'condition'),
-        ('when returned 2.0; expected a bool or a probability from 0.0 to 1.0.', 'too much'),
+        ('when gave 2.0; expected a bool or a probability from 0.0 to 1.0.', 'too much'),
     ]
     assert collected.payloads == []
 

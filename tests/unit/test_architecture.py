@@ -109,8 +109,3 @@ def test_private_names_of_pydantic_ai_are_imported_in_one_module_only(path: Path
             dotted = [*(node.module or '').split('.'), *(alias.name for alias in node.names)]
             private = [name for name in dotted if name.startswith('_')]
             assert not private or name_of(path) in PRIVATE_NAMES_ALLOWED, f'{name_of(path)}:{node.lineno} {private}'
-
-
-@pytest.mark.parametrize('path', MODULES, ids=name_of)
-def test_a_file_is_not_too_long_to_read(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 450

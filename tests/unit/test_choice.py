@@ -1,7 +1,7 @@
 """Which evaluators are shown which run, and with what probability."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic_evals import online as upstream
 
-from pydantic_ai_assay import OnlineEvalConfig, OnlineEvaluator, SamplingContext
+from pydantic_ai_assay import OnlineEvalConfig, OnlineEvaluator, RunRecord, SamplingContext
 from pydantic_ai_assay.execution.attached import AttachedEvaluator, attach
 from pydantic_ai_assay.sampling.choice import (
     Candidate,
@@ -21,6 +21,15 @@ from pydantic_ai_assay.sampling.choice import (
 from pydantic_ai_assay.sampling.draw import uniform_draw
 
 from .samples import Always, Named, a_run, an_attached
+
+
+def constantly(value: Any) -> Any:
+    """A rate or a condition that gives the same for every run."""
+    return lambda _: value  # pyright: ignore[reportUnknownVariableType, reportUnknownLambdaType]
+
+
+def longer_than(seconds: float) -> Callable[[RunRecord], bool]:
+    return lambda run: run.duration > seconds
 
 
 @dataclass
@@ -84,8 +93,8 @@ def test_the_rate_is_the_evaluators_own_then_the_configs_and_0_where_a_condition
     settings: dict[str, dict[str, Any]] = {
         'default': {},
         'own': {'sample_rate': 0.9999},
-        'condition': {'when': lambda run: True},
-        'both': {'when': lambda run: True, 'sample_rate': 0.5},
+        'condition': {'when': constantly(True)},
+        'both': {'when': constantly(True), 'sample_rate': 0.5},
     }
     choice = choose([named(name, **each) for name, each in settings.items()], config)
     assert {name: rate for name, (rate, _) in choice.candidates.items()} == {
@@ -191,21 +200,21 @@ def test_the_default_rate_may_be_a_callable_as_well() -> None:
 
 @pytest.mark.parametrize(('value', 'rate'), [(True, 1.0), (1, 1.0), (0.9999999999999999, 0.9999999999999999)])
 def test_a_rate_callable_may_return_a_bool_or_a_probability(value: float | bool, rate: float) -> None:
-    ((found, _),) = choose([named('judge', sample_rate=lambda context: value)]).candidates.values()
+    ((found, _),) = choose([named('judge', sample_rate=constantly(value))]).candidates.values()
     assert (found, type(found)) == (rate, float)
 
 
 @pytest.mark.parametrize('value', [False, 0, 0.0])
 def test_a_rate_callable_may_leave_the_run_out(value: float | bool) -> None:
-    assert choose([named('judge', sample_rate=lambda context: value)]).sampled_out == ['judge']
+    assert choose([named('judge', sample_rate=constantly(value))]).sampled_out == ['judge']
 
 
 @pytest.mark.parametrize('value', [1.5, -0.1, math.nan, math.inf, None, 'half'])
-def test_a_rate_callable_that_returns_no_probability_is_an_error_of_its_evaluator_alone(value: Any) -> None:
-    choice = choose([named('judge', sample_rate=lambda context: value), named('other')])
+def test_a_rate_callable_that_gives_no_probability_is_an_error_of_its_evaluator_alone(value: Any) -> None:
+    choice = choose([named('judge', sample_rate=constantly(value)), named('other')])
     assert choice.candidates.keys() == {'other'}
     assert choice.failed == {
-        'judge': f'ValueError: sample_rate returned {value!r}; expected a bool or a probability from 0.0 to 1.0.'
+        'judge': f'ValueError: sample_rate gave {value!r}; expected a bool or a probability from 0.0 to 1.0.'
     }
 
 
@@ -261,12 +270,12 @@ def test_a_candidate_skips_runs_whose_outcome_it_does_not_see(outcome: str) -> N
 def test_the_greater_of_rate_and_condition_decides_and_is_recorded(
     answer: float | bool, rate: float, draw: float, expected: Verdict
 ) -> None:
-    assert verdict(rate, draw, when=lambda run: answer) == expected
+    assert verdict(rate, draw, when=constantly(answer)) == expected
 
 
 def test_a_condition_is_shown_the_run() -> None:
-    assert verdict(0.0, 0.9, when=lambda run: run.duration > 1).status == 'chosen'
-    assert verdict(0.0, 0.9, when=lambda run: run.duration > 3).status == 'sampled_out'
+    assert verdict(0.0, 0.9, when=longer_than(1)).status == 'chosen'
+    assert verdict(0.0, 0.9, when=longer_than(3)).status == 'sampled_out'
 
 
 def test_a_condition_is_not_asked_about_runs_that_its_evaluator_does_not_see() -> None:
@@ -277,10 +286,10 @@ def test_a_condition_is_not_asked_about_runs_that_its_evaluator_does_not_see() -
 
 
 @pytest.mark.parametrize('answer', [2, -1.0, math.nan, None, 'yes'])
-def test_a_condition_that_returns_no_probability_skips_the_run(answer: Any) -> None:
-    found = verdict(0.0, 0.0, when=lambda run: answer)
+def test_a_condition_that_gives_no_probability_skips_the_run(answer: Any) -> None:
+    found = verdict(0.0, 0.0, when=constantly(answer))
     assert found.status == 'skipped'
-    assert str(found.error) == f'when returned {answer!r}; expected a bool or a probability from 0.0 to 1.0.'
+    assert str(found.error) == f'when gave {answer!r}; expected a bool or a probability from 0.0 to 1.0.'
 
 
 def test_a_condition_that_raises_skips_the_run() -> None:
@@ -293,7 +302,7 @@ def test_a_condition_that_raises_skips_the_run() -> None:
 
 
 def test_an_evaluator_with_a_condition_stays_a_candidate_whatever_the_draw() -> None:
-    attached = named('judge', when=lambda run: False)
+    attached = named('judge', when=constantly(False))
     draw = uniform_draw('run-1', attached.key)
     assert choose([attached]) == Choice({'judge': (0.0, draw)}, [], {})
 
@@ -302,7 +311,7 @@ def test_an_evaluator_with_a_condition_stays_a_candidate_whatever_the_draw() -> 
 def test_one_draw_serves_rate_and_condition_so_the_recorded_probability_is_the_true_one(
     run_id: str, rate: float, answer: float
 ) -> None:
-    attached = named('judge', sample_rate=rate, when=lambda run: answer)
+    attached = named('judge', sample_rate=rate, when=constantly(answer))
     (candidate,) = choose_before_run(
         [attached],
         OnlineEvalConfig(),
@@ -325,7 +334,10 @@ def test_an_evaluator_of_pydantic_evals_is_chosen_alike() -> None:
         assert choose([theirs], run_id=run_id) == choose([ours], run_id=run_id)
 
 
-def test_a_rate_above_1_that_pydantic_evals_let_pass_is_recorded_as_the_probability_it_is() -> None:
-    attached = attach(upstream.OnlineEvaluator(evaluator=Named('judge'), sample_rate=7.0))
-    ((rate, _),) = choose([attached]).candidates.values()
-    assert rate == 1.0
+def test_a_rate_that_pydantic_evals_let_pass_and_is_none_is_an_error_of_its_evaluator_alone() -> None:
+    theirs = attach(upstream.OnlineEvaluator(evaluator=Named('judge'), sample_rate=7.0))
+    choice = choose([theirs, named('other')])
+    assert choice.candidates.keys() == {'other'}
+    assert choice.failed == {
+        'judge': 'ValueError: sample_rate gave 7.0; expected a bool or a probability from 0.0 to 1.0.'
+    }

@@ -220,7 +220,9 @@ def test_without_a_span_events_have_no_parent(exporter: InMemoryLogRecordExporte
 
 def test_baggage_can_be_left_out(exporter: InMemoryLogRecordExporter) -> None:
     run = a_run(span_context=SPAN, baggage={'tenant': 'a'})
-    with_baggage, without = (emit(exporter, an_outcome([a_result()]), run, include_baggage=yes) for yes in (True, False))
+    with_baggage, without = (
+        emit(exporter, an_outcome([a_result()]), run, include_baggage=yes) for yes in (True, False)
+    )
     assert (with_baggage[0].log_record.attributes or {})['tenant'] == 'a'
     assert 'tenant' not in (without[0].log_record.attributes or {})
 

@@ -119,9 +119,7 @@ def test_a_result_name_has_a_length() -> None:
 
 @pytest.mark.parametrize('number', [2**1024, -(10**400), 10**5_000], ids=lambda number: f'{number.bit_length()} bits')
 def test_an_integer_beyond_all_floats_is_refused(number: int) -> None:
-    assert refusal(number) == (
-        f'Judge returned an integer of {number.bit_length()} bits, too large for a score.'
-    )
+    assert refusal(number) == (f'Judge returned an integer of {number.bit_length()} bits, too large for a score.')
 
 
 def test_results_have_a_number() -> None:
@@ -189,7 +187,7 @@ def test_an_error_whose_text_raises_is_named_all_the_same() -> None:
     assert failure.error_type == 'Unspeakable'
 
 
-def test_an_error_whose_text_ends_the_process_does_not(): # pyright: ignore
+def test_an_error_whose_text_ends_the_process_does_not() -> None:
     failure = failure_of(raised(Unspeakable(SystemExit(3))), an_attached())
     assert failure.error_message == 'Unspeakable (its message raised SystemExit)'
 
@@ -367,13 +365,17 @@ async def test_an_error_that_stays_is_not_tried_again(way: str) -> None:
     assert flaky.attempts == 1
 
 
+def is_value_error(error: BaseException) -> bool:
+    return isinstance(error, ValueError)
+
+
 @WAYS
 async def test_which_errors_can_pass_can_be_said(way: str) -> None:
     flaky = Flaky(ValueError('no'))
-    assert await attempt(flaky, way, retries=1, retry_on=lambda error: isinstance(error, ValueError), **SOON) == 'answer'
+    assert await attempt(flaky, way, retries=1, retry_on=is_value_error, **SOON) == 'answer'
     again = Flaky(TimeoutError())
     with pytest.raises(TimeoutError):
-        await attempt(again, way, retries=1, retry_on=lambda error: False, **SOON)
+        await attempt(again, way, retries=1, retry_on=is_value_error, **SOON)
     assert again.attempts == 1
 
 

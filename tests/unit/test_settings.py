@@ -16,6 +16,7 @@ from pydantic_ai_assay import (
     OnlineEvalConfig,
     OnlineEvaluation,
     OnlineEvaluator,
+    SamplingContext,
     configure,
     disable_evaluation,
 )
@@ -95,13 +96,17 @@ def test_a_config_setting_that_cannot_work_is_named_with_its_value(settings: dic
     assert message_of(OnlineEvalConfig, **settings) == message
 
 
+def half(context: SamplingContext) -> float:
+    return 0.5
+
+
 @pytest.mark.parametrize(
     'settings',
     [
         {'sample_rate': 0},
         {'sample_rate': 1},
         {'sample_rate': True},
-        {'sample_rate': lambda context: 0.5},  # pyright: ignore[reportUnknownLambdaType]
+        {'sample_rate': half},
         {'timeout': None},
         {'timeout': 0.001},
         {'max_concurrency': 1},

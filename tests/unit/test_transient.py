@@ -36,13 +36,13 @@ def test_a_status_that_says_no_stays(status: int) -> None:
         ConnectionResetError(),
         BrokenPipeError(),
         TimeoutError(),
-        asyncio.TimeoutError(),
+        TimeoutError(),
         socket.gaierror(socket.EAI_AGAIN, 'name resolution'),
         httpx2.ReadTimeout('slow', request=REQUEST),
         httpx2.ConnectError('refused', request=REQUEST),
         httpx2.RemoteProtocolError('gone', request=REQUEST),
-        openai.APIConnectionError(request=REQUEST),  # pyright: ignore[reportArgumentType]
-        openai.APITimeoutError(request=REQUEST),  # pyright: ignore[reportArgumentType]
+        openai.APIConnectionError(request=REQUEST),
+        openai.APITimeoutError(request=REQUEST),
         foreign('aiohttp.client_exceptions', 'ServerTimeoutError'),
         foreign('httpcore', 'NetworkError'),
         foreign('their.client', 'Unreachable', (type(foreign('httpx', 'TransportError')),)),

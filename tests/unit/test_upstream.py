@@ -46,7 +46,7 @@ def test_the_names_are_those_of_upstream() -> None:
 
 async def test_inside_a_tool_the_current_run_is_the_calling_one() -> None:
     assert not inspect.signature(get_current_run_context).parameters
-    agent = Agent(TestModel())
+    agent = Agent(TestModel(), deps_type=type(None))
     seen: list[tuple[str | None, str | None]] = []
 
     @agent.tool
@@ -156,7 +156,7 @@ class Unreachable(RealtimeModel):
 
 
 async def open_session(capabilities: Sequence[AbstractCapability[None]]) -> None:
-    agent = Agent(capabilities=capabilities)
+    agent = Agent(deps_type=type(None), capabilities=capabilities)
     async with agent.realtime(Unreachable()).session():
         raise AssertionError('the session opened')
 

@@ -17,7 +17,8 @@ async def nothing() -> None: ...
 
 def a_work(**changes: Any) -> tuple[Work, list[Settlement]]:
     settlements: list[Settlement] = []
-    return Work(nothing, label='judge', **{'on_settled': settlements.append, **changes}), settlements
+    settings: dict[str, Any] = {'label': 'judge', 'on_settled': settlements.append, **changes}
+    return Work(nothing, **settings), settlements
 
 
 def test_work_settles_once() -> None:

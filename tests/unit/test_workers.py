@@ -5,9 +5,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -261,6 +262,22 @@ def test_threads_are_bounded(clocks: Clocks, pool: WorkerPool, monkeypatch: pyte
     assert not jobs[2].has_begun
 
 
+def test_a_thread_that_cannot_be_started_is_made_up_for_later(
+    clocks: Clocks, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    job = Job(lambda: 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', fail)
+        with suppress(RuntimeError):
+            give(pool, job)
+    clocks.now += 1.0
+    pool.check(clocks.now)
+    assert job.settled() == Settlement(value=1)
+
+
 # Timeouts
 
 
@@ -357,14 +374,11 @@ def test_an_idle_thread_keeps_nothing_of_what_it_did(pool: WorkerPool) -> None:
     class Run:
         """Stands for the large things that an evaluation holds."""
 
-    def judge(run: Run) -> bool:
-        return run is not None
-
     run = Run()
     gone = weakref.ref(run)
     work = Work(never, label='judge', on_settled=lambda _, run=run: settled.set())
     settled = threading.Event()
-    pool.submit(work, lambda run=run: judge(run))
+    pool.submit(work, lambda run=run: bool(run))
     assert settled.wait(BOUND)
     wait_for_idle(pool)
     del work, run

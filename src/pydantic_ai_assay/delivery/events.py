@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry import baggage, trace
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
-from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan
 from pydantic_core import to_json
 from pydantic_evals.evaluators import EvaluationResult, EvaluatorFailure, EvaluatorSpec
 
@@ -21,22 +18,12 @@ from ..runs.outcome import EvaluationOutcome
 from ..runs.record import RunRecord
 from ..runs.spans import shorten
 
-__all__ = ('MAX_TEXT', 'emit_events', 'parent_context')
+__all__ = ('MAX_TEXT', 'emit_events')
 
 EVENT_NAME = 'gen_ai.evaluation.result'
 SCOPE = 'pydantic-ai-assay'
 MAX_TEXT = 16_384
 """Characters to which an explanation is shortened in an event."""
-
-
-def parent_context(run: RunRecord) -> Context:
-    """An OpenTelemetry context that holds nothing but the run's span and baggage."""
-    context = Context()
-    for key, value in run.baggage.items():
-        context = baggage.set_baggage(key, value, context)
-    if run.span_context is not None:
-        context = trace.set_span_in_context(NonRecordingSpan(run.span_context), context)
-    return context
 
 
 def emit_events(outcome: EvaluationOutcome, run: RunRecord, *, include_baggage: bool) -> None:
@@ -51,7 +38,7 @@ def emit_events(outcome: EvaluationOutcome, run: RunRecord, *, include_baggage: 
     """
     if run.span_context is not None and not run.span_context.trace_flags.sampled:
         return
-    context = parent_context(run)
+    context = run.telemetry_context
     baggage_attributes = {str(k): v for k, v in run.baggage.items()} if include_baggage else {}
     logger = get_logger(SCOPE)
     for result in outcome.results:

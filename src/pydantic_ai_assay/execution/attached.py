@@ -48,20 +48,26 @@ class AttachedEvaluator:
         return self._identity
 
     @property
+    def known_identity(self) -> EvaluatorIdentity | None:
+        """The evaluator's identity, or `None` where the evaluator raises when asked for it."""
+        try:
+            return self.identity
+        except BaseException:
+            # Whatever it is, down to a `SystemExit`: it fails the evaluation when that reads the identity.
+            return None
+
+    @property
     def name(self) -> str:
         """The evaluator's name, or its class's where the name cannot be read."""
-        try:
-            return self.identity.name
-        except Exception:
-            return type(self.evaluator).__name__
+        identity = self._identity or self.known_identity
+        return identity.name if identity is not None else type(self.evaluator).__name__
 
     @property
     def key(self) -> str:
         """What tells this evaluator from others: name and fingerprint, or the object where those cannot be read."""
         if self._key is None:
-            try:
-                identity = self.identity
-            except Exception:
+            identity = self.known_identity
+            if identity is None:
                 return f'{type(self.evaluator).__qualname__}@{id(self.evaluator)}'
             self._key = f'{identity.name}:{identity.fingerprint}'
         return self._key
@@ -69,10 +75,10 @@ class AttachedEvaluator:
     @property
     def source(self) -> EvaluatorSpec:
         """The evaluator's spec, or its class name alone where the spec cannot be read."""
-        try:
-            return self.identity.source
-        except Exception:
+        identity = self.known_identity
+        if identity is None:
             return EvaluatorSpec(name=type(self.evaluator).__name__, arguments=None)
+        return identity.source
 
     @property
     def is_async(self) -> bool:

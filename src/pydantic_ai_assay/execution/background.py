@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from .lanes import LoopLane
@@ -50,33 +50,35 @@ class BackgroundExecutor:
 
     # Callers' runs
 
-    async def run_started(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Note that an agent runs on `loop`, and see that the loop that takes over stands still meanwhile."""
-        with self._lock:
-            self._active_runs[loop] = self._active_runs.get(loop, 0) + 1
+    def run_started(self, loop: asyncio.AbstractEventLoop) -> Awaitable[None] | None:
+        """Note that an agent runs on `loop`.
+
+        Returns:
+            What the run has to wait for until the loop that takes over stands still, if it does not.
+        """
+        # Without a lock: a loop's entry is only ever changed in the loop's own thread.
+        self._active_runs[loop] = self._active_runs.get(loop, 0) + 1
         takeover = self._takeover
-        if takeover is not None and takeover.is_busy and loop is not takeover.loop:
-            self._decide_turns(takeover)
-            if takeover.is_held and takeover.is_turning:
-                await _wait_until_still(takeover, loop)
+        if takeover is None or not takeover.is_busy or loop is takeover.loop:
+            return None
+        self._decide_turns(takeover)
+        return _wait_until_still(takeover, loop) if takeover.is_held and takeover.is_turning else None
 
     def run_ended(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note that an agent's run on `loop` has ended."""
-        with self._lock:
-            count = self._active_runs[loop] - 1
-            if count:
-                self._active_runs[loop] = count
-            else:
-                del self._active_runs[loop]
-            lane = self._lanes.get(loop)
+        count = self._active_runs[loop] - 1
+        if count:
+            self._active_runs[loop] = count
+        else:
+            del self._active_runs[loop]
+        lane = self._lanes.get(loop)
         if lane is not None:
             lane.beat = time.monotonic()
 
     def _decide_turns(self, takeover: LoopThread) -> None:
         """Let the loop that takes over stand still while exactly one other loop uses agents or judges."""
-        with self._lock:
-            busy = {loop for loop in self._active_runs if loop is not takeover.loop}
-            busy.update(loop for loop, lane in self._lanes.items() if lane.works and loop.is_running())
+        busy = {loop for loop in list(self._active_runs) if loop is not takeover.loop}
+        busy.update(loop for loop, lane in list(self._lanes.items()) if lane.works and loop.is_running())
         if len(busy) == 1 and not self._is_exiting:
             takeover.hold()
         else:
@@ -276,8 +278,8 @@ class BackgroundExecutor:
         deadline = self.begin_shutdown()
         try:
             idle = self.wait_idle(deadline - time.monotonic())
-        except KeyboardInterrupt:
-            # Ctrl-C while the process is ending: whoever pressed it does not want to wait.
+        except BaseException:
+            # Ctrl-C, or a second signal that raises: whoever sent it does not want to wait. What is left is told below.
             idle = False
         if not idle:
             self._on_exit()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_evals.evaluators import EvaluationResult
 
-from ..delivery.events import parent_context
 from ..runs.context import OnlineEvaluatorContext
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..settings import OnlineEvalConfig
@@ -72,7 +71,7 @@ class Evaluation:
         Raises:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
-        with EvaluatorSpan(self.attached, parent_context(self.context.run)):
+        with EvaluatorSpan(self.attached, self.context.run.telemetry_context):
             output = await call_async(self.attached, self._attempt_async, attempted=self._count_attempt)
             return results_of(output, self.attached)
 
@@ -91,7 +90,7 @@ class Evaluation:
         Raises:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
-        with EvaluatorSpan(self.attached, parent_context(self.context.run)):
+        with EvaluatorSpan(self.attached, self.context.run.telemetry_context):
             output = call(self.attached, self._attempt_sync, attempted=self._count_attempt)
             return output if inspect.isawaitable(output) else results_of(output, self.attached)
 
@@ -128,16 +127,12 @@ class Evaluation:
         run = self.context.run
         now = time.monotonic()
         started = now if self.started is None else self.started
-        try:
-            identity = self.attached.identity
-            version, fingerprint = identity.version, identity.fingerprint
-        except Exception:
-            version = fingerprint = None
+        identity = self.attached.known_identity
         return EvaluationOutcome(
             run_id=run.run_id,
             evaluator=self.attached.name,
-            evaluator_version=version,
-            fingerprint=fingerprint,
+            evaluator_version=identity.version if identity is not None else None,
+            fingerprint=identity.fingerprint if identity is not None else None,
             status=status,
             probability=self.probability,
             results=results,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
@@ -39,8 +39,10 @@ def identify(evaluator: Evaluator[Any, Any, Any]) -> EvaluatorIdentity:
     version = evaluator.get_evaluator_version()
     source = evaluator.as_spec()
     cls = type(evaluator)
+    # The spec leaves out settings that have their default, and a default may change.
+    settings = {field.name: getattr(evaluator, field.name) for field in fields(evaluator)}
     document = to_json(
-        {'class': f'{cls.__module__}.{cls.__qualname__}', 'version': version, 'arguments': source.arguments},
+        {'class': f'{cls.__module__}.{cls.__qualname__}', 'version': version, 'settings': settings},
         serialize_unknown=True,
         inf_nan_mode='constants',
     )

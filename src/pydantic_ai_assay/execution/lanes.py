@@ -6,10 +6,10 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from .work import Settlement, Work
 
@@ -17,6 +17,8 @@ __all__ = ('LaneHost', 'LoopLane')
 
 HEAD_START = 0.001
 """Seconds before the loop begins to count its rounds: rounds made for our sake alone would slow the caller down."""
+KEEPER_LINGER = 0.1
+"""Seconds for which the keeper outlives the work: making a new one costs the caller's path."""
 MAX_MOVES = 12
 """How often a piece of work is started anew before it counts as failed."""
 
@@ -40,8 +42,10 @@ class LaneHost(Protocol):
 class LoopLane:
     """Work on one event loop.
 
-    When `asyncio.run` (and whatever else ends a loop in good order) is done, it cancels all tasks and then closes the
-    loop's asynchronous generators, and waits for that. A generator of ours uses the time to finish what is pending.
+    On a caller's loop, a keeper task lives while there is work, and a little longer. `asyncio.run` (and whatever else
+    ends a loop in good order) cancels all tasks when its main coroutine has ended, and then waits for them: the keeper
+    uses that time to finish what is pending. (The loop's asynchronous generators are closed only after that, with those
+    of the judges among them, so that would be too late.)
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, host: LaneHost, *, on_empty: Callable[[], None] | None = None):
@@ -56,7 +60,7 @@ class LoopLane:
         self._tick_count = 0
         self._is_ticking = False
         self._is_closed = False
-        self._keeper: AsyncGenerator[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
         self._wake_keeper: asyncio.Future[None] | None = None
 
     def post(self, work: Work, *, after: int = 0) -> None:
@@ -179,16 +183,15 @@ class LoopLane:
 
     def _keep(self) -> None:
         if self._is_callers and self._keeper is None:
-            self._keeper = self._drain_at_end()
-            # The first step is what makes the generator known to the loop.
-            _step(self._keeper.asend(None))
+            self._keeper = self.loop.create_task(self._keep_until_idle(), context=Context(), name='assay-keeper')
+            # Where a loop is dropped without being closed, its pending tasks are, too, and that is no fault.
+            _forget(self._keeper)
 
     def close(self) -> None:
-        """End the lane of a loop that stands still or is closed, so that nothing is left to be closed by the loop."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            self._is_closed = True
-            _step(keeper.aclose())
+        """End the lane of a loop that stands still or is closed: its keeper ends if the loop ever goes on."""
+        self._is_closed = True
+        if self._keeper is not None:
+            self._call_threadsafe(self._keeper.cancel)
 
     def _wake(self) -> None:
         future = self._wake_keeper
@@ -199,27 +202,38 @@ class LoopLane:
         else:
             self._call_threadsafe(lambda: _resolve(future))
 
-    async def _drain_at_end(self) -> AsyncGenerator[None]:
+    async def _keep_until_idle(self) -> None:
         try:
-            yield
-        finally:
+            while self.works:
+                while self.works:
+                    await self._until_woken()
+                await asyncio.sleep(KEEPER_LINGER)
+        except asyncio.CancelledError:
             if not self._is_closed:
                 await self._drain()
+        finally:
+            self._keeper = self._wake_keeper = None
+
+    async def _until_woken(self, timeout: float | None = None) -> None:
+        """Wait until there may be no work left, or for `timeout` seconds."""
+        future = self._wake_keeper = self.loop.create_future()
+        timer = self.loop.call_later(timeout, _resolve, future) if timeout is not None else None
+        try:
+            if self.works:
+                await future
+        finally:
+            self._wake_keeper = None
+            if timer is not None:
+                timer.cancel()
 
     async def _drain(self) -> None:
         deadline = self._host.begin_shutdown()
         while self.works and (remaining := deadline - time.monotonic()) > 0:
-            future = self._wake_keeper = self.loop.create_future()
-            timer = self.loop.call_later(remaining, _resolve, future)
             try:
-                if self.works:
-                    await future
+                await self._until_woken(remaining)
             except asyncio.CancelledError:
                 # The loop is ending all the same; the deadline bounds how long we hold it up.
                 continue
-            finally:
-                timer.cancel()
-        self._wake_keeper = None
         if self.works:
             self._host.take_over(self.release_all())
         self._host.lane_drained()
@@ -230,14 +244,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _step(step: Coroutine[Any, Any, None]) -> None:
-    """Take a step of an asynchronous generator that waits for nothing."""
-    try:
-        step.send(None)
-    except (StopIteration, StopAsyncIteration):
-        return
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

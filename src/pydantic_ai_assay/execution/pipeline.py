@@ -21,7 +21,7 @@ from ..delivery.notices import Notices, warn_safely
 from ..delivery.sinks import as_sinks
 from ..errors import AssayError
 from ..runs.context import OnlineEvaluatorContext, build_context
-from ..runs.outcome import EvaluationOutcome
+from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..runs.record import RunRecord
 from ..runs.size import estimate_size
 from ..sampling.choice import Candidate, choose_after_run
@@ -145,27 +145,27 @@ class Pipeline:
             on_settled=partial(self._on_expanded, submission),
             after=HOPS_BEFORE_START,
         )
+        executor.expect_signals()
 
     async def _expand(self, submission: Submission, home: asyncio.AbstractEventLoop) -> list[Evaluation]:
         """Turn the candidates of a run into evaluations."""
-        self.executor.expect_signals()
         run = submission.record()
         evaluations: list[Evaluation] = []
         reports: dict[tuple[int, int], Report] = {}
         contexts: dict[int, OnlineEvaluatorContext] = {}
-        seen: set[str] = set()
+        judging: set[str] = set()
+        passed_over: dict[str, tuple[AttachedEvaluator, EvaluationStatus]] = {}
         for part in submission.chosen:
             config = part.config
             for candidate in part.candidates:
                 attached = candidate.attached
-                if attached.key in seen:
+                if attached.key in judging:
                     continue
-                seen.add(attached.key)
                 verdict = choose_after_run(candidate, run)
+                if verdict.error is not None:
+                    self.sampling_failed(attached, config, verdict.error)
                 if verdict.status != 'chosen':
-                    self.counters.count(verdict.status, attached.name, run.target)
-                    if verdict.error is not None:
-                        self.sampling_failed(attached, config, verdict.error)
+                    passed_over[attached.key] = (attached, verdict.status)
                     continue
                 context = contexts.get(id(config))
                 if context is None:
@@ -176,12 +176,16 @@ class Pipeline:
                 if report is None:
                     report = reports[key] = Report(as_sinks(source), config, context, home)
                 if not report.sinks and not config.emit_otel_events:
-                    self.counters.count('skipped', attached.name, run.target)
+                    passed_over[attached.key] = (attached, 'skipped')
                     continue
+                judging.add(attached.key)
                 report.expect()
                 evaluations.append(
                     Evaluation(attached, config, context, probability=verdict.probability, report=report, home=home)
                 )
+        for key, (attached, status) in passed_over.items():
+            if key not in judging:
+                self.counters.count(status, attached.name, run.target)
         return evaluations
 
     def _on_expanded(self, submission: Submission, settlement: Settlement) -> None:

@@ -10,6 +10,7 @@ import atexit
 import concurrent.futures.thread
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -20,6 +21,8 @@ from opentelemetry._logs import get_logger_provider
 __all__ = ('ExitGuard', 'flush_telemetry')
 
 FLUSH_MILLISECONDS = 5_000
+CHECK_SECONDS = 1.0
+"""Seconds between looks at who handles SIGTERM."""
 
 
 class ExitGuard:
@@ -31,6 +34,7 @@ class ExitGuard:
         self._is_drained = False
         self._handler: Callable[[int, FrameType | None], Any] | None = None
         self._is_signal_blocked = False
+        self._next_check = 0.0
 
     def install(self) -> None:
         """Register for the end of the process."""
@@ -54,8 +58,10 @@ class ExitGuard:
         handler and blocked in the main thread from then on; the second one stays pending until what is pending has
         been drained. A signal without a handler is left alone.
         """
-        if threading.current_thread() is not threading.main_thread():
+        now = time.monotonic()
+        if now < self._next_check or threading.current_thread() is not threading.main_thread():
             return
+        self._next_check = now + CHECK_SECONDS
         current = signal.getsignal(signal.SIGTERM)
         if current == self._on_signal or not callable(current) or not hasattr(signal, 'pthread_sigmask'):
             return

@@ -54,13 +54,13 @@ def results_of(output: object, attached: AttachedEvaluator) -> tuple[EvaluationR
     results: list[EvaluationResult] = []
     for name, item in items.items():
         value, reason = (item.value, item.reason) if isinstance(item, EvaluationReason) else (item, None)
-        _check_size(identity.name, 'a result name', name)
-        _check_size(identity.name, 'a label', value)
+        _check_value(identity.name, 'a result name', name)
+        _check_value(identity.name, 'a label', value)
         results.append(
             EvaluationResult(
                 name=name,
                 value=value,
-                reason=shorten(reason, MAX_REASON) if reason is not None else None,
+                reason=_clean(reason) if reason is not None else None,
                 source=identity.source,
                 evaluator_version=identity.version,
             )
@@ -68,16 +68,32 @@ def results_of(output: object, attached: AttachedEvaluator) -> tuple[EvaluationR
     return tuple(results)
 
 
-def _check_size(evaluator: str, what: str, value: object) -> None:
+def _check_value(evaluator: str, what: str, value: object) -> None:
     if isinstance(value, str) and len(value) > MAX_LABEL:
         raise EvaluatorOutputError(
             f'{evaluator} returned {what} of {len(value):,} characters; at most {MAX_LABEL:,} are taken. Put long text '
             'into the `reason` of an `EvaluationReason`.'
         )
+    if isinstance(value, str) and not value.isascii() and _is_broken(value):
+        raise EvaluatorOutputError(f'{evaluator} returned {what} that is not valid Unicode text: {ascii(value[:100])}.')
     if isinstance(value, int) and not math.isfinite(_as_float(value)):
         raise EvaluatorOutputError(
             f'{evaluator} returned an integer of {value.bit_length()} bits, too large for a score.'
         )
+
+
+def _clean(reason: str) -> str:
+    """A reason as it is passed on: shortened, and without lone surrogates."""
+    return shorten(reason, MAX_REASON).encode(errors='replace').decode()
+
+
+def _is_broken(text: str) -> bool:
+    """Whether a text has lone surrogates, which no exporter or store can encode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _as_float(value: int) -> float:
@@ -96,20 +112,17 @@ def _repr(value: object) -> str:
 
 def failure_of(error: BaseException, attached: AttachedEvaluator) -> EvaluatorFailure:
     """Describe what went wrong in the form of pydantic-evals."""
-    try:
-        version = attached.identity.version
-    except Exception:
-        version = None
+    identity = attached.known_identity
     try:
         message = f'{type(error).__name__}: {error}'
     except Exception as second:
         message = f'{type(error).__name__} (its message raised {type(second).__name__})'
     return EvaluatorFailure(
         name=attached.name,
-        error_message=shorten(message, MAX_REASON),
-        error_stacktrace=shorten(''.join(traceback.format_exception(error)), MAX_REASON),
+        error_message=_clean(message),
+        error_stacktrace=_clean(''.join(traceback.format_exception(error))),
         source=attached.source,
-        evaluator_version=version,
+        evaluator_version=identity.version if identity is not None else None,
         error_type=type(error).__name__,
     )
 
@@ -181,12 +194,13 @@ def call(attached: AttachedEvaluator, attempt: Callable[[], T], *, attempted: Ca
 
 
 def _retry_policy(attached: AttachedEvaluator) -> dict[str, Any]:
-    from tenacity import retry_if_exception, stop_after_attempt, wait_exponential_jitter
+    from tenacity import retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
     settings = attached.settings
     return {
         'stop': stop_after_attempt(settings.retries + 1),
-        'wait': wait_exponential_jitter(initial=settings.retry_wait, max=MAX_RETRY_WAIT, jitter=settings.retry_wait),
+        'wait': wait_exponential(multiplier=settings.retry_wait, max=MAX_RETRY_WAIT)
+        + wait_random(0, settings.retry_wait),
         'retry': retry_if_exception(settings.retry_on or is_transient),
         'reraise': True,
     }

@@ -19,8 +19,11 @@ MAX_THREADS = 64
 WORKERS_UNMEASURED = 4
 """Bound on workers where the system does not tell how much processor time a thread has used."""
 IDLE_SECONDS = 5.0
-BUSY_SHARE = 0.5
-"""Share of one processor that the workers must leave unused before another one is added."""
+WAITING_SHARE = 0.1
+"""Share of a processor below which a worker counts as waiting rather than computing. One that computes gets more even
+where others compete for the processor or for the interpreter lock."""
+WAITING_SECONDS = 0.1
+"""Seconds for which all workers must have been waiting, with a backlog, before their number is doubled."""
 
 
 class _Worker:
@@ -45,8 +48,7 @@ class WorkerPool:
         self._workers: set[_Worker] = set()
         self._abandoned = 0
         self._idle = 0
-        self._cpu_clock = time.monotonic()
-        self._cpu_used = 0.0
+        self._window: tuple[float, float, int] | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -69,8 +71,11 @@ class WorkerPool:
             if work is not None and deadline is not None and now >= deadline:
                 self._abandon(worker, work)
         with self._condition:
-            if self._queue and not self._idle and self._has_cpu_to_spare():
-                self._add_worker()
+            if not self._queue or self._idle:
+                self._window = None
+            elif self._are_all_waiting(now):
+                for _ in range(len(self._workers)):
+                    self._add_worker()
 
     def leave(self, reason: str) -> None:
         """Settle everything that has not ended as left undone."""
@@ -92,14 +97,19 @@ class WorkerPool:
                 self._add_worker()
         work.settle(work.epoch, Settlement(timed_out=True))
 
-    def _has_cpu_to_spare(self) -> bool:
-        """Whether the workers used less than half a processor since the last look. Call with the lock held."""
+    def _are_all_waiting(self, now: float) -> bool:
+        """Whether the workers have hardly computed for a while. Call with the lock held."""
         if not hasattr(time, 'pthread_getcpuclockid'):
             return len(self._workers) < WORKERS_UNMEASURED
-        now, used = time.monotonic(), sum(map(_cpu_seconds, self._workers))
-        elapsed, spent = now - self._cpu_clock, used - self._cpu_used
-        self._cpu_clock, self._cpu_used = now, used
-        return 0 <= spent < elapsed * BUSY_SHARE
+        count, used = len(self._workers), sum(map(_cpu_seconds, self._workers))
+        if self._window is None or self._window[2] != count:
+            self._window = (now, used, count)
+            return False
+        since, used_before, _ = self._window
+        if now - since < WAITING_SECONDS:
+            return False
+        self._window = (now, used, count)
+        return used - used_before < (now - since) * count * WAITING_SHARE
 
     def _add_worker(self) -> None:
         if len(self._workers) >= MAX_WORKERS or len(self._workers) + self._abandoned >= MAX_THREADS:

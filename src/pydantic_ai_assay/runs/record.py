@@ -9,6 +9,8 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 from pydantic_ai.messages import BaseToolCallPart, ModelMessage, ModelResponse
 from pydantic_ai.usage import RunUsage
@@ -102,6 +104,16 @@ class RunRecord:
         return SpanReference(
             trace_id=format(self.span_context.trace_id, '032x'), span_id=format(self.span_context.span_id, '016x')
         )
+
+    @cached_property
+    def telemetry_context(self) -> Context:
+        """An OpenTelemetry context that holds nothing but the run's span and baggage."""
+        context = Context()
+        for key, value in self.baggage.items():
+            context = baggage.set_baggage(key, value, context)
+        if self.span_context is not None:
+            context = trace.set_span_in_context(trace.NonRecordingSpan(self.span_context), context)
+        return context
 
     @cached_property
     def tools_called(self) -> Sequence[str]:

@@ -103,7 +103,9 @@ def choose_before_run(
         if settings.sample_by == 'conversation' and started.conversation_id is not None:
             unit = started.conversation_id
         try:
-            number = _resolve(rate, each, config, started, unit) if callable(rate) else rate
+            number = (
+                _resolve(rate, each, config, started, unit) if callable(rate) else as_probability(rate, 'sample_rate')
+            )
         except Exception as error:
             failed(each, error)
             continue
@@ -132,13 +134,13 @@ def _resolve(
         agent_name=start.agent_name,
         deps=start.deps,
     )
-    return _as_probability(rate(context), 'sample_rate')
+    return as_probability(rate(context), 'sample_rate')
 
 
-def _as_probability(value: object, source: str) -> float:
+def as_probability(value: object, source: str) -> float:
     if isinstance(value, bool | int | float) and 0.0 <= value <= 1.0:
         return float(value)
-    raise ValueError(f'{source} returned {value!r}; expected a bool or a probability from 0.0 to 1.0.')
+    raise ValueError(f'{source} gave {value!r}; expected a bool or a probability from 0.0 to 1.0.')
 
 
 def choose_after_run(candidate: Candidate[ChoosableT], run: RunRecord) -> Verdict:
@@ -149,7 +151,7 @@ def choose_after_run(candidate: Candidate[ChoosableT], run: RunRecord) -> Verdic
     probability = candidate.rate
     if settings.when is not None:
         try:
-            probability = max(probability, _as_probability(settings.when(run), 'when'))
+            probability = max(probability, as_probability(settings.when(run), 'when'))
         except Exception as error:
             return Verdict(status='skipped', error=error)
     if candidate.draw < probability:

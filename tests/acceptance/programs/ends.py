@@ -23,41 +23,54 @@ def in_threads(count: int) -> None:
         thread.join()
 
 
-def main(how: str) -> None:
-    if how == 'run_sync':
+def run_sync() -> None:
+    for _ in range(5):
+        agent.run_sync('hi')
+
+
+def in_trio() -> None:
+    import trio
+
+    async def runs() -> None:
         for _ in range(5):
-            agent.run_sync('hi')
-    elif how == 'asyncio.run':
-        asyncio.run(five_runs())
-    elif how == 'threads':
-        in_threads(15)
-    elif how == 'trio':
-        import trio
+            await trio.to_thread.run_sync(agent.run_sync, 'hi')
 
-        async def runs() -> None:
-            for _ in range(5):
-                await trio.to_thread.run_sync(agent.run_sync, 'hi')
+    trio.run(runs)
 
-        trio.run(runs)
-    elif how == 'sys.exit':
-        asyncio.run(five_runs())
+
+def exit_afterwards() -> None:
+    asyncio.run(five_runs())
+    sys.exit(3)
+
+
+def exit_inside() -> None:
+    async def runs() -> None:
+        await five_runs()
         sys.exit(3)
-    elif how == 'sys.exit inside':
 
-        async def runs() -> None:
-            await five_runs()
-            sys.exit(3)
-
-        asyncio.run(runs())
-    elif how == 'exception':
-        agent.run_sync('hi')
-        raise RuntimeError('main failed')
-    elif how == 'several loops':
-        asyncio.run(five_runs())
-        asyncio.run(five_runs())
-        agent.run_sync('hi')
-    else:
-        raise SystemExit(f'unknown way to end: {how}')
+    asyncio.run(runs())
 
 
-main(sys.argv[1])
+def fail() -> None:
+    agent.run_sync('hi')
+    raise RuntimeError('main failed')
+
+
+def several_loops() -> None:
+    asyncio.run(five_runs())
+    asyncio.run(five_runs())
+    agent.run_sync('hi')
+
+
+WAYS = {
+    'run_sync': run_sync,
+    'asyncio.run': lambda: asyncio.run(five_runs()),
+    'threads': lambda: in_threads(15),
+    'trio': in_trio,
+    'sys.exit': exit_afterwards,
+    'sys.exit inside': exit_inside,
+    'exception': fail,
+    'several loops': several_loops,
+}
+
+WAYS[sys.argv[1]]()

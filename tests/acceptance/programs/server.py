@@ -1,5 +1,6 @@
 """An application under uvicorn whose requests are agent runs, evaluated by an evaluator of one second."""
 
+import socket
 import sys
 
 import uvicorn
@@ -26,7 +27,15 @@ async def ask(request: Request) -> PlainTextResponse:
     return PlainTextResponse(result.output)
 
 
+class Announcing(uvicorn.Server):
+    """Says when it is ready to answer."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print('serving', flush=True)
+
+
 app = Starlette(routes=[Route('/', ask)])
 
 if __name__ == '__main__':
-    uvicorn.run(app, host='127.0.0.1', port=int(sys.argv[1]), log_level='warning')
+    Announcing(uvicorn.Config(app, host='127.0.0.1', port=int(sys.argv[1]), log_level='warning')).run()

@@ -14,7 +14,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext
 from recording import CONFIG
 
-from pydantic_ai_assay import OnlineEvaluation, stats
+from pydantic_ai_assay import OnlineEvaluation
 
 model = OpenAIChatModel('gpt-test', provider=OpenAIProvider(base_url=os.environ['BASE_URL'], api_key='not-a-key'))
 judge_agent = Agent(model, name='judge')
@@ -53,41 +53,56 @@ async def run() -> None:
         traceback.print_exc()
 
 
-def main(how: str, rounds: int) -> None:
-    if how == 'run_sync':
-        for _ in range(rounds):
-            run_sync()
-    elif how == 'run_sync with pauses':
-        for number in range(rounds):
-            run_sync()
-            # The user thinks: sometimes long enough for the judge to be taken over, and to be in the middle of it.
-            pause((number % 7) * 0.025)
-    elif how == 'asyncio.run':
-        for _ in range(rounds):
+def in_a_row(rounds: int) -> None:
+    for _ in range(rounds):
+        run_sync()
+
+
+def with_pauses(rounds: int) -> None:
+    for number in range(rounds):
+        run_sync()
+        # The user thinks: sometimes long enough for the judge to be taken over, and to be in the middle of it.
+        pause((number % 7) * 0.025)
+
+
+def in_loops(rounds: int) -> None:
+    for _ in range(rounds):
+        asyncio.run(run())
+
+
+def in_one_loop(rounds: int) -> None:
+    async def runs() -> None:
+        for _ in range(rounds // 5):
+            await asyncio.gather(*(run() for _ in range(5)))
+
+    asyncio.run(runs())
+
+
+def in_threads(rounds: int) -> None:
+    for number in range(rounds):
+        thread = threading.Thread(target=run_sync)
+        thread.start()
+        thread.join()
+        pause((number % 5) * 0.025)
+
+
+def mixed(rounds: int) -> None:
+    for number in range(rounds):
+        if number % 2:
             asyncio.run(run())
-    elif how == 'one loop':
-
-        async def runs() -> None:
-            for _ in range(rounds // 5):
-                await asyncio.gather(*(run() for _ in range(5)))
-
-        asyncio.run(runs())
-    elif how == 'threads':
-        for number in range(rounds):
-            thread = threading.Thread(target=run_sync)
-            thread.start()
-            thread.join()
-            pause((number % 5) * 0.025)
-    elif how == 'mixed':
-        for number in range(rounds):
-            if number % 2:
-                asyncio.run(run())
-            else:
-                run_sync()
-            pause((number % 3) * 0.04)
-    else:
-        raise SystemExit(f'unknown way: {how}')
+        else:
+            run_sync()
+        pause((number % 3) * 0.04)
 
 
-main(sys.argv[1], int(sys.argv[2]))
+WAYS = {
+    'run_sync': in_a_row,
+    'run_sync with pauses': with_pauses,
+    'asyncio.run': in_loops,
+    'one loop': in_one_loop,
+    'threads': in_threads,
+    'mixed': mixed,
+}
+
+WAYS[sys.argv[1]](int(sys.argv[2]))
 print(f'failures={failures}', file=sys.stderr)

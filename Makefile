@@ -1,0 +1,49 @@
+# Every target is complete on a machine with only Python 3.11+ and pip: uv is fetched into .tools if it is missing.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test coverage lint types docs bench bench-quick format clean
+
+demo: $(INSTALLED)
+	$(RUN)/python examples/demo.py
+
+test: $(INSTALLED)
+	rm -f .coverage .coverage.*
+	$(RUN)/coverage run -m pytest -q
+	$(RUN)/coverage combine -q
+	$(RUN)/coverage report
+
+lint: $(INSTALLED)
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+format: $(INSTALLED)
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+types: $(INSTALLED)
+	$(RUN)/pyright
+
+docs: $(INSTALLED)
+	$(RUN)/mkdocs build --strict --quiet
+
+bench: $(INSTALLED)
+	$(RUN)/python -m benchmarks --markdown docs/benchmarks.md
+
+bench-quick: $(INSTALLED)
+	$(RUN)/python -m benchmarks --quick
+
+$(INSTALLED): pyproject.toml constraints.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(RUN)/python --constraint constraints.txt --group test --group lint --group docs --editable .
+	touch $@
+
+.tools/uv/bin/uv:
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/python -m pip install --quiet uv
+
+clean:
+	rm -rf $(VENV) .tools site dist .coverage .coverage.*
