@@ -4,6 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 INSTALLED := $(VENV)/.installed
+INSTALLED_DOCS := $(VENV)/.installed-docs
 
 .PHONY: demo test coverage lint types docs bench bench-quick format clean
 
@@ -27,7 +28,7 @@ format: $(INSTALLED)
 types: $(INSTALLED)
 	$(RUN)/pyright
 
-docs: $(INSTALLED)
+docs: $(INSTALLED_DOCS)
 	$(RUN)/mkdocs build --strict --quiet
 
 bench: $(INSTALLED)
@@ -38,7 +39,11 @@ bench-quick: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip install --quiet --python $(RUN)/python --constraint constraints.txt --group test --group lint --group docs --editable .
+	$(UV) pip install --quiet --python $(RUN)/python --constraint constraints.txt --group test --group lint --editable .
+	touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(UV) pip install --quiet --python $(RUN)/python --constraint constraints.txt --group docs
 	touch $@
 
 .tools/uv/bin/uv:
