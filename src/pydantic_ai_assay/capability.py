@@ -23,8 +23,9 @@ from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
 
 from ._upstream import CURRENT_TASK_RUN, OnlineTaskRun, UncalledInRealtime, get_current_run_context
+from .errors import describe
 from .execution.attached import AttachedEvaluator, attach
-from .execution.pipeline import PIPELINE, Chosen, describe
+from .execution.pipeline import PIPELINE, Chosen
 from .runs.record import RunOutcome, RunRecord
 from .runs.spans import CURRENT, RECORDER, SpanCapture
 from .sampling.choice import Candidate, RunStart, choose_before_run
@@ -107,19 +108,28 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         try:
             if turn is not None:
                 await turn
+            capture = self._begin(ctx)
+            return await (handler() if capture is None else capture.run(handler))
+        finally:
+            executor.run_ended(loop)
+
+    def _begin(self, ctx: RunContext[AgentDepsT]) -> _Capture | None:
+        """Decide whether to capture the run. Whatever goes wrong here is ours, and must not become the run's."""
+        try:
             if not self._config.should_evaluate():
-                return await handler()
+                return None
             candidates = self._choose(ctx)
             if not candidates:
-                return await handler()
+                return None
             chosen = Chosen(self._config, candidates)
             active = _active_run()
             if active is not None and active.run_id == ctx.run_id and active.chosen is not None:
                 active.chosen.append(chosen)
-                return await handler()
-            return await _Capture(ctx, chosen).run(handler)
-        finally:
-            executor.run_ended(loop)
+                return None
+            return _Capture(ctx, chosen)
+        except Exception as error:
+            PIPELINE.notices.warn('begin', f'Run {ctx.run_id!r} is not evaluated: choosing raised {describe(error)}.')
+            return None
 
     async def before_model_request(self, ctx: RunContext[AgentDepsT], request_context: Any) -> Any:
         """Note the run's message list: the context of `wrap_run` keeps the one from before the run."""

@@ -12,7 +12,14 @@ None of them is ever raised into an agent run: errors of the pipeline become out
 
 from __future__ import annotations
 
-__all__ = ('AssayError', 'AssayWarning', 'ConfigurationError', 'EvaluatorOutputError', 'MissingExtraError')
+__all__ = (
+    'AssayError',
+    'AssayWarning',
+    'ConfigurationError',
+    'EvaluatorOutputError',
+    'MissingExtraError',
+    'describe',
+)
 
 
 class AssayError(Exception):
@@ -39,3 +46,11 @@ class EvaluatorOutputError(AssayError, ValueError):
 
 class AssayWarning(UserWarning):
     """Evaluations were dropped or left, or an error of the pipeline had no callback to go to."""
+
+
+def describe(error: BaseException | None) -> str:
+    """An error's type and text, whatever its text does when it is asked for."""
+    try:
+        return f'{type(error).__name__}: {error}'
+    except BaseException as second:
+        return f'{type(error).__name__} (its text raised {type(second).__name__})'

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
@@ -69,9 +69,27 @@ def _check_rate(name: str, rate: object) -> None:
         raise ConfigurationError(f'{name} must be a number from 0.0 to 1.0 or a callable, got {rate!r}.')
 
 
-def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and not (value > 0 and math.isfinite(value)):
-        raise ConfigurationError(f'{name} must be a positive number of seconds, got {value!r}.')
+def _check_seconds(name: str, value: object, *, or_zero: bool = False) -> None:
+    valid = isinstance(value, int | float) and math.isfinite(value) and (value > 0 or (or_zero and value == 0))
+    if not valid:
+        raise ConfigurationError(
+            f'{name} must be a {"" if or_zero else "positive "}number of seconds{", 0 or more" if or_zero else ""}, '
+            f'got {value!r}.'
+        )
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigurationError(f'{name} must be an integer of at least {least}, got {value!r}.')
+
+
+def _check_run_on(run_on: object) -> None:
+    if run_on is None:
+        return
+    if isinstance(run_on, str) or not isinstance(run_on, Collection):
+        raise ConfigurationError(f"run_on must be a collection such as ['error'], got {run_on!r}.")
+    for outcome in cast('Collection[object]', run_on):
+        _check_choice('run_on', outcome, RUN_OUTCOMES)
 
 
 def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
@@ -166,20 +184,18 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
         """Check the settings."""
         _check_evaluator(self.evaluator)
         _check_rate('sample_rate', self.sample_rate)
-        if self.max_concurrency < 1:
-            raise ConfigurationError(f'max_concurrency must be at least 1, got {self.max_concurrency!r}.')
-        _check_positive('timeout', self.timeout)
-        _check_positive('retry_wait', self.retry_wait)
-        if self.retries < 0:
-            raise ConfigurationError(f'retries must be 0 or more, got {self.retries!r}.')
+        _check_count('max_concurrency', self.max_concurrency, 1)
+        if self.timeout is not None:
+            _check_seconds('timeout', self.timeout)
+        _check_seconds('retry_wait', self.retry_wait)
+        _check_count('retries', self.retries, 0)
+        if self.when is not None and not callable(self.when):
+            raise ConfigurationError(f'when must be a function of the finished run, got {self.when!r}.')
         if self.retries:
             _require_tenacity()
         _check_choice('sample_by', self.sample_by, get_args(SampleBy))
         _check_choice('run_in', self.run_in, get_args(RunIn))
-        if isinstance(self.run_on, str):
-            raise ConfigurationError(f'run_on must be a collection such as [{self.run_on!r}], got a string.')
-        for outcome in self.run_on or ():
-            _check_choice('run_on', outcome, RUN_OUTCOMES)
+        _check_run_on(self.run_on)
         super().__post_init__()
 
     def sees(self, outcome: RunOutcome) -> bool:
@@ -222,14 +238,12 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     def __post_init__(self) -> None:
         """Check the settings."""
         _check_rate('default_sample_rate', self.default_sample_rate)
-        for name in ('queue_size', 'queue_bytes'):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f'{name} must be at least 1, got {getattr(self, name)!r}.')
-        _check_positive('sink_timeout', self.sink_timeout)
-        if not self.shutdown_timeout >= 0:
-            raise ConfigurationError(f'shutdown_timeout must be 0 or more seconds, got {self.shutdown_timeout!r}.')
-        if self.span_attribute_limit is not None and self.span_attribute_limit < 1:
-            raise ConfigurationError(f'span_attribute_limit must be at least 1, got {self.span_attribute_limit!r}.')
+        _check_count('queue_size', self.queue_size, 1)
+        _check_count('queue_bytes', self.queue_bytes, 1)
+        _check_seconds('sink_timeout', self.sink_timeout)
+        _check_seconds('shutdown_timeout', self.shutdown_timeout, or_zero=True)
+        if self.span_attribute_limit is not None:
+            _check_count('span_attribute_limit', self.span_attribute_limit, 1)
         _check_choice('overflow', self.overflow, get_args(Overflow))
         _check_choice('sampling_mode', self.sampling_mode, get_args(SamplingMode))
 

@@ -18,7 +18,8 @@ _LOGGER = logging.getLogger('pydantic_ai_assay')
 def warn_safely(message: str) -> None:
     """Issue an `AssayWarning` that cannot raise: where warnings are errors, it goes to the log instead."""
     try:
-        warnings.warn(message, AssayWarning, stacklevel=2)
+        # With a registry of its own, a warning that is repeated is shown again.
+        warnings.warn_explicit(message, AssayWarning, __file__, 1, 'pydantic_ai_assay', registry={})
     except AssayWarning:
         _LOGGER.warning('%s', message)
 

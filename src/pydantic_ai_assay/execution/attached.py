@@ -104,6 +104,7 @@ def attach(evaluator: Evaluator[Any, Any, Any] | upstream.OnlineEvaluator) -> At
     settings = own_evaluator(evaluator)
     with _LOCK:
         attached = vars(settings).get(_ATTRIBUTE)
-        if attached is None:
+        # A copy of an `OnlineEvaluator` copies this as well, and is still another one.
+        if attached is None or vars(attached.settings) is not vars(settings):
             attached = vars(settings)[_ATTRIBUTE] = AttachedEvaluator(settings)
         return attached

@@ -271,7 +271,7 @@ class BackgroundExecutor:
     def wait_idle(self, timeout: float) -> bool:
         """Block until there is no work, for at most `timeout` seconds. Returns whether there is none."""
         with self._lock:
-            return self._changed.wait_for(lambda: not self._works, max(0.0, timeout))
+            return self._changed.wait_for(lambda: not self._works, min(max(0.0, timeout), threading.TIMEOUT_MAX))
 
     def _drain_at_exit(self) -> None:
         self._is_exiting = True

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, fields, is_dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
-from pydantic_core import to_json
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 from pydantic_evals.evaluators import Evaluator, EvaluatorSpec
 
 __all__ = ('EvaluatorIdentity', 'identify')
 
-_MEMORY_ADDRESS = re.compile(rb' at 0x[0-9a-fA-F]+')
+_MEMORY_ADDRESS = re.compile(r' at 0x[0-9a-fA-F]+')
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -40,12 +43,28 @@ def identify(evaluator: Evaluator[Any, Any, Any]) -> EvaluatorIdentity:
     source = evaluator.as_spec()
     cls = type(evaluator)
     # The spec leaves out settings that have their default, and a default may change.
-    settings = {field.name: getattr(evaluator, field.name) for field in fields(evaluator)}
-    document = to_json(
-        {'class': f'{cls.__module__}.{cls.__qualname__}', 'version': version, 'settings': settings},
-        serialize_unknown=True,
-        inf_nan_mode='constants',
+    settings = {field.name: getattr(evaluator, field.name) for field in fields(evaluator) if field.init}
+    document = json.dumps(
+        [f'{cls.__module__}.{cls.__qualname__}', version, _canonical(settings)], sort_keys=True, default=str
     )
     # Settings without a JSON form are shown by their repr, whose memory address differs in each process.
-    fingerprint = sha256(_MEMORY_ADDRESS.sub(b'', document)).hexdigest()[:16]
+    fingerprint = sha256(_MEMORY_ADDRESS.sub('', document).encode()).hexdigest()[:16]
     return EvaluatorIdentity(name=name, version=version, fingerprint=fingerprint, source=source)
+
+
+def _canonical(value: Any) -> Any:
+    """A JSON form that does not depend on the order of sets and mappings."""
+    if isinstance(value, BaseModel):
+        return _canonical({'': type(value).__qualname__, **dict(value)})
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        return _canonical({'': type(value).__qualname__, **named})
+    if isinstance(value, Mapping):
+        items = cast('Mapping[Any, Any]', value).items()
+        return {str(key): _canonical(item) for key, item in items}
+    if isinstance(value, set | frozenset):
+        members = cast('Set[Any]', value)
+        return sorted(json.dumps(_canonical(member), sort_keys=True, default=str) for member in members)
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in cast('Sequence[Any]', value)]
+    return to_jsonable_python(value, serialize_unknown=True, inf_nan_mode='strings')

@@ -11,7 +11,7 @@ from contextvars import Context
 from functools import partial
 from typing import Protocol
 
-from .work import Settlement, Work
+from .work import Settlement, Work, forget
 
 __all__ = ('LaneHost', 'LoopLane')
 
@@ -118,7 +118,7 @@ class LoopLane:
                 continue
             self.works.discard(work)
             if task is not None:
-                _forget(task)
+                forget(task)
                 self._call_threadsafe(task.cancel)
             released.append(work)
         if released and not self.works:
@@ -185,7 +185,7 @@ class LoopLane:
         if self._is_callers and self._keeper is None:
             self._keeper = self.loop.create_task(self._keep_until_idle(), context=Context(), name='assay-keeper')
             # Where a loop is dropped without being closed, its pending tasks are, too, and that is no fault.
-            _forget(self._keeper)
+            forget(self._keeper)
 
     def close(self) -> None:
         """End the lane of a loop that stands still or is closed: its keeper ends if the loop ever goes on."""
@@ -249,8 +249,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _forget(task: asyncio.Task[None]) -> None:
-    """Keep asyncio from logging an error when a task is dropped together with a loop that will never run again."""
-    task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]

@@ -7,19 +7,16 @@ import inspect
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
-
-from pydantic_evals.online import CallbackSink, OnErrorLocation
+from typing import Protocol
 
 from ..delivery.counters import Counters, EvaluationStats
 from ..delivery.events import emit_events
 from ..delivery.metrics import EvaluationMetrics
 from ..delivery.notices import Notices, warn_safely
 from ..delivery.sinks import as_sinks
-from ..errors import AssayError
+from ..errors import describe
 from ..runs.context import OnlineEvaluatorContext, build_context
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..runs.record import RunRecord
@@ -28,13 +25,14 @@ from ..sampling.choice import Candidate, choose_after_run
 from ..settings import OnlineEvalConfig
 from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
+from .deliveries import Deliveries, error_of
 from .evaluation import Evaluation
 from .queue import WaitingQueue
 from .report import Report
 from .transient import is_loop_conflict
 from .work import Settlement
 
-__all__ = ('PIPELINE', 'Chosen', 'PendingEvaluation', 'Pipeline', 'Submission', 'describe')
+__all__ = ('PIPELINE', 'Chosen', 'PendingEvaluation', 'Pipeline', 'Submission')
 
 HOPS_BEFORE_START = 8
 """Times the caller's loop goes round before a run's evaluations begin, so that its own `await` returns first.
@@ -88,6 +86,7 @@ class Pipeline:
         self.counters = Counters()
         self.notices = Notices()
         self.executor = BackgroundExecutor(on_exit=self._report_left)
+        self._deliveries = Deliveries(self.executor, self.counters, self.notices)
         self._lock = threading.Lock()
         self._queues: dict[int, WaitingQueue] = {}
         self._submitted: dict[int, Submission] = {}
@@ -267,11 +266,13 @@ class Pipeline:
             return
 
         def on_settled(settlement: Settlement) -> None:
-            error = _error_of(settlement, '`on_max_concurrency`')
+            error = error_of(settlement, '`on_max_concurrency`')
             if error is not None:
-                self._call_on_error(evaluation.report, attached, error, 'on_max_concurrency')
+                self._deliveries.tell_on_error(evaluation.report, attached, error, 'on_max_concurrency')
 
-        self._call(partial(handler, evaluation.context), handler, evaluation.report, '`on_max_concurrency`', on_settled)
+        self._deliveries.call(
+            partial(handler, evaluation.context), handler, evaluation.report, '`on_max_concurrency`', on_settled
+        )
 
     def _start(self, evaluation: Evaluation) -> None:
         attached = evaluation.attached
@@ -341,88 +342,9 @@ class Pipeline:
             try:
                 emit_events(outcome, run, include_baggage=config.include_baggage)
             except Exception as error:
-                self._call_on_error(evaluation.report, evaluation.attached, error, 'sink')
+                self._deliveries.tell_on_error(evaluation.report, evaluation.attached, error, 'sink')
         if evaluation.report.add(evaluation.attached, outcome):
-            self._deliver(evaluation.report)
-
-    # From outcomes to sinks and callbacks
-
-    def _deliver(self, report: Report) -> None:
-        payload = report.payload()
-        if payload is None:
-            return
-        for sink in report.sinks:
-            label = f'the sink {type(sink).__name__}'
-
-            def on_settled(settlement: Settlement, label: str = label) -> None:
-                error = _error_of(settlement, label)
-                if error is not None:
-                    self._sink_failed(report, label, error)
-
-            if isinstance(sink, CallbackSink):
-                function = partial(sink.callback, payload.results, payload.failures, payload.context)
-                self._call(function, sink.callback, report, label, on_settled)
-            else:
-                self._call(partial(sink.submit, payload), sink.submit, report, label, on_settled)
-
-    def _sink_failed(self, report: Report, label: str, error: Exception) -> None:
-        self.counters.count_sink_error()
-        handlers = report.error_handlers()
-        if not handlers:
-            self.notices.warn(f'sink:{label}', f'Results were not delivered: {label} raised {describe(error)}.')
-        for handler, attached in handlers:
-            self._call_handler(handler, report, attached, error, 'sink')
-
-    def _call_on_error(
-        self, report: Report, attached: AttachedEvaluator, error: Exception, location: OnErrorLocation
-    ) -> None:
-        self.counters.count_sink_error()
-        handler = attached.settings.on_error or report.config.on_error
-        if handler is None:
-            self.notices.warn(f'{location}:{attached.key}', f'{location} of {attached.name} raised {describe(error)}.')
-        else:
-            self._call_handler(handler, report, attached, error, location)
-
-    def _call_handler(
-        self, handler: Any, report: Report, attached: AttachedEvaluator, error: Exception, location: OnErrorLocation
-    ) -> None:
-        def on_settled(settlement: Settlement) -> None:
-            second = _error_of(settlement, '`on_error`')
-            if second is not None:
-                self.counters.count_sink_error()
-                self.notices.warn('on_error', f'`on_error` raised {describe(second)} when told of {describe(error)}.')
-
-        function = partial(handler, error, report.context, attached.evaluator, location)
-        self._call(function, handler, report, '`on_error`', on_settled)
-
-    def _call(
-        self,
-        function: Callable[[], Any],
-        original: Callable[..., Any],
-        report: Report,
-        label: str,
-        on_settled: Callable[[Settlement], None],
-    ) -> None:
-        """Call a sink or a callback of the user: on the run's event loop if it is asynchronous, else in a thread."""
-        timeout = report.config.sink_timeout
-
-        def run_async(function: Callable[[], Any], on_settled: Callable[[Settlement], None]) -> None:
-            self.executor.run_async(
-                partial(_await_result, function), home=report.home, label=label, on_settled=on_settled, timeout=timeout
-            )
-
-        if inspect.iscoroutinefunction(original) or inspect.iscoroutinefunction(getattr(original, '__call__', None)):
-            run_async(function, on_settled)
-            return
-
-        def on_called(settlement: Settlement) -> None:
-            if inspect.isawaitable(settlement.value):
-                awaitable = settlement.value
-                run_async(lambda: awaitable, on_settled)
-            else:
-                on_settled(settlement)
-
-        self.executor.run_sync(function, label=label, on_settled=on_called, timeout=timeout)
+            self._deliveries.deliver(evaluation.report)
 
     def _report_left(self) -> None:
         """Name, in one warning, what the end of the process leaves undone."""
@@ -444,34 +366,6 @@ class Pipeline:
         else:
             labels = ', '.join(sorted(set(self.executor.labels)))
             warn_safely(f'The process ended before all results were delivered; left: {labels}.')
-
-
-async def _await_result(function: Callable[[], Any]) -> None:
-    result = function()
-    if inspect.isawaitable(result):
-        await result
-
-
-def _error_of(settlement: Settlement, label: str) -> Exception | None:
-    """The error a callback ended with, in a form that an `on_error` callback takes."""
-    if settlement.timed_out:
-        return TimeoutError(f'{label} did not finish within sink_timeout.')
-    if settlement.left is not None:
-        return AssayError(f'{label} was left: {settlement.left}.')
-    error = settlement.error
-    if error is None or isinstance(error, Exception):
-        return error
-    wrapped = AssayError(f'{label} raised {describe(error)}')
-    wrapped.__cause__ = error
-    return wrapped
-
-
-def describe(error: BaseException | None) -> str:
-    """An error in one line, whatever its own text does."""
-    try:
-        return f'{type(error).__name__}: {error}'
-    except Exception as second:
-        return f'{type(error).__name__} (its message raised {type(second).__name__})'
 
 
 PIPELINE = Pipeline()

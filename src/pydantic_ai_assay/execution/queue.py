@@ -34,6 +34,8 @@ class WaitingQueue:
         Returns:
             The evaluations that must be dropped for it, it itself perhaps among them.
         """
+        if size > self._config.queue_bytes:
+            return [evaluation]
         dropped: list[Evaluation] = []
         while not self._fits(evaluation.context.run, size):
             if self._config.overflow == 'drop_newest' or not self._waiting:

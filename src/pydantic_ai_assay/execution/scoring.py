@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_evals.evaluators import EvaluationReason, EvaluationResult, EvaluatorFailure, EvaluatorOutput
 
-from ..errors import EvaluatorOutputError
+from ..errors import EvaluatorOutputError, describe
 from ..runs.spans import shorten
 from .attached import AttachedEvaluator
 from .transient import is_transient
@@ -106,25 +106,28 @@ def _as_float(value: int) -> float:
 def _repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception as error:
+    except BaseException as error:
         return f'<{type(value).__name__} whose repr raised {type(error).__name__}>'
 
 
 def failure_of(error: BaseException, attached: AttachedEvaluator) -> EvaluatorFailure:
     """Describe what went wrong in the form of pydantic-evals."""
     identity = attached.known_identity
-    try:
-        message = f'{type(error).__name__}: {error}'
-    except Exception as second:
-        message = f'{type(error).__name__} (its message raised {type(second).__name__})'
     return EvaluatorFailure(
         name=attached.name,
-        error_message=_clean(message),
-        error_stacktrace=_clean(''.join(traceback.format_exception(error))),
+        error_message=_clean(describe(error)),
+        error_stacktrace=_clean(_stacktrace(error)),
         source=attached.source,
         evaluator_version=identity.version if identity is not None else None,
         error_type=type(error).__name__,
     )
+
+
+def _stacktrace(error: BaseException) -> str:
+    try:
+        return ''.join(traceback.format_exception(error))
+    except BaseException as second:
+        return f'{describe(error)} (its stack trace raised {type(second).__name__})'
 
 
 class EvaluatorSpan:
@@ -156,8 +159,16 @@ class EvaluatorSpan:
     ) -> None:
         """End the span, noting the error if there is one."""
         if exc is not None and not isinstance(exc, GeneratorExit):
-            self._span.record_exception(exc)
-            self._span.set_status(trace.StatusCode.ERROR, f'{type(exc).__name__}')
+            # Not `record_exception`, which fails where the error's text does.
+            self._span.add_event(
+                'exception',
+                {
+                    'exception.type': type(exc).__name__,
+                    'exception.message': _clean(describe(exc)),
+                    'exception.stacktrace': _clean(_stacktrace(exc)),
+                },
+            )
+            self._span.set_status(trace.StatusCode.ERROR, type(exc).__name__)
         self._span.end()
 
 
@@ -171,11 +182,11 @@ async def call_async(
         return await attempt()
     from tenacity import AsyncRetrying
 
-    async for attempting in AsyncRetrying(**_retry_policy(attached)):
-        with attempting:
-            attempted()
-            return await attempt()
-    raise AssertionError('unreachable: tenacity returns or raises')
+    async def counted() -> T:
+        attempted()
+        return await attempt()
+
+    return await AsyncRetrying(**_retry_policy(attached))(counted)
 
 
 def call(attached: AttachedEvaluator, attempt: Callable[[], T], *, attempted: Callable[[], None]) -> T:
@@ -186,11 +197,11 @@ def call(attached: AttachedEvaluator, attempt: Callable[[], T], *, attempted: Ca
         return attempt()
     from tenacity import Retrying
 
-    for attempting in Retrying(**_retry_policy(attached)):
-        with attempting:
-            attempted()
-            return attempt()
-    raise AssertionError('unreachable: tenacity returns or raises')
+    def counted() -> T:
+        attempted()
+        return attempt()
+
+    return Retrying(**_retry_policy(attached))(counted)
 
 
 def _retry_policy(attached: AttachedEvaluator) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .lanes import LoopLane
 
-__all__ = ('Settlement', 'Work')
+__all__ = ('Settlement', 'Work', 'forget')
 
 _CLAIM = threading.Lock()
 
@@ -75,6 +75,8 @@ class Work:
                 return False
             self.is_settled = True
         lane, timer = self.lane, self.timer
+        if settlement.left is not None and self.task is not None:
+            forget(self.task)
         try:
             self._on_settled(settlement)
         finally:
@@ -99,3 +101,8 @@ class Work:
             self.moves += 1
             task, self.task = self.task, None
             return task
+
+
+def forget(task: asyncio.Task[None]) -> None:
+    """Keep asyncio from logging an error when a task is dropped together with a loop that will never run again."""
+    task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]

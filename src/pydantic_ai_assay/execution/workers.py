@@ -73,8 +73,8 @@ class WorkerPool:
         with self._condition:
             if not self._queue or self._idle:
                 self._window = None
-            elif self._are_all_waiting(now):
-                for _ in range(len(self._workers)):
+            elif not self._workers or self._are_all_waiting(now):
+                for _ in range(max(1, len(self._workers))):
                     self._add_worker()
 
     def leave(self, reason: str) -> None:
@@ -116,8 +116,12 @@ class WorkerPool:
             return
         worker = _Worker()
         worker.thread = threading.Thread(target=self._main, args=(worker,), name='assay-worker', daemon=True)
+        try:
+            worker.thread.start()
+        except RuntimeError:
+            # No thread can be started now; what is queued waits for the monitor's next look.
+            return
         self._workers.add(worker)
-        worker.thread.start()
 
     def _main(self, worker: _Worker) -> None:
         while (item := self._next(worker)) is not None:

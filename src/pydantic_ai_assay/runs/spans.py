@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Protocol, cast
 
@@ -12,6 +12,8 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span as SDKSpan, SpanProcessor
 from pydantic_evals.otel import SpanNode, SpanTree, SpanTreeRecordingError
+
+from ..errors import describe
 
 __all__ = ('CURRENT', 'RECORDER', 'SpanCapture', 'SpanHolder', 'SpanRecorder', 'shorten')
 
@@ -132,7 +134,7 @@ class SpanRecorder(SpanProcessor):
 
     def __init__(self) -> None:
         self._captures: dict[int, SpanCapture] = {}
-        self._provider: weakref.ref[Any] | None = None
+        self._provider: Callable[[], Any] | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -182,9 +184,7 @@ class SpanRecorder(SpanProcessor):
 
     def release(self, capture: SpanCapture) -> None:
         """Forget the spans of a closed capture that have not ended, or leave them to the enclosing run."""
-        heir = capture.parent
-        while heir is not None and not heir.is_open:
-            heir = heir.parent
+        heir = capture.parent if capture.parent is not None and capture.parent.is_open else None
         for span_id in list(capture.open_ids):
             if heir is not None:
                 heir.open_ids.add(span_id)
@@ -207,8 +207,11 @@ class SpanRecorder(SpanProcessor):
             return NOT_SUPPORTED.format(provider=type(provider).__qualname__)
         with self._lock:
             if self._provider is None or self._provider() is not provider:
-                add_span_processor(_Forwarder(self))
-                self._provider = weakref.ref(provider)
+                try:
+                    add_span_processor(_Forwarder(self))
+                except Exception as error:
+                    return f'{NOT_SUPPORTED.format(provider=type(provider).__qualname__)} It raised {describe(error)}.'
+                self._provider = _reference(provider)
         return None
 
 
@@ -218,6 +221,14 @@ class _Forwarder(SpanProcessor):
     def __init__(self, recorder: SpanRecorder) -> None:
         self.on_start = recorder.on_start
         self.on_end = recorder.on_end
+
+
+def _reference(provider: object) -> Callable[[], Any]:
+    try:
+        return weakref.ref(provider)
+    except TypeError:
+        # It is held instead, or it would be given another processor with each run.
+        return lambda: provider
 
 
 def _is_span_of_run(span: trace.Span, run_id: str) -> bool:
