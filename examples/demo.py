@@ -20,7 +20,6 @@ from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_evals.evaluators import EvaluationReason, Evaluator, EvaluatorContext
-from pydantic_evals.online import SinkPayload as AnySinkPayload
 
 from pydantic_ai_assay import (
     EvaluationSink,
@@ -134,8 +133,7 @@ class Terminal(EvaluationSink):
     def __init__(self) -> None:
         self._has_colours = sys.stdout.isatty() and 'NO_COLOR' not in os.environ
 
-    async def submit(self, payload: AnySinkPayload) -> None:
-        assert isinstance(payload, SinkPayload)
+    async def submit(self, payload: SinkPayload) -> None:
         for outcome in payload.outcomes:
             for result in outcome.results:
                 verdict = (

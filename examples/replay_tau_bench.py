@@ -45,7 +45,6 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RunUsage
 from pydantic_evals.evaluators import EvaluationReason, Evaluator, EvaluatorContext
-from pydantic_evals.online import SinkPayload as AnySinkPayload
 
 from pydantic_ai_assay import (
     EvaluationSink,
@@ -53,10 +52,10 @@ from pydantic_ai_assay import (
     OnlineEvalConfig,
     OnlineEvaluation,
     OnlineEvaluator,
-    OnlineEvaluatorContext,
     RunOutcome,
     RunRecord,
     SinkPayload,
+    run_of,
     stats,
     wait_for_evaluations,
 )
@@ -195,12 +194,6 @@ def calls_in(messages: Sequence[ModelMessage]) -> list[Call]:
     return calls
 
 
-def run_of(ctx: EvaluatorContext[Any, Any, Any]) -> RunRecord:
-    """The run that an online evaluator is shown."""
-    assert isinstance(ctx, OnlineEvaluatorContext)
-    return ctx.run
-
-
 @dataclass
 class RecordedReward(Evaluator[Any, Any, Any]):
     """Whether the conversation earned its reward."""
@@ -258,8 +251,7 @@ class Collector(EvaluationSink):
 
     payloads: list[SinkPayload] = field(default_factory=list[SinkPayload])
 
-    async def submit(self, payload: AnySinkPayload) -> None:
-        assert isinstance(payload, SinkPayload)
+    async def submit(self, payload: SinkPayload) -> None:
         self.payloads.append(payload)
 
 

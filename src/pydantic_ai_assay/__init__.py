@@ -2,7 +2,6 @@
 
 from pydantic_evals.online import (
     CallbackSink,
-    EvaluationSink,
     EvaluatorContextSource,
     OnErrorCallback,
     OnErrorLocation,
@@ -16,14 +15,15 @@ from pydantic_evals.online import (
 
 from .capability import OnlineEvaluation
 from .delivery.counters import EvaluationStats
-from .errors import AssayError, AssayWarning, ConfigurationError, EvaluatorOutputError, MissingExtraError
+from .errors import AssayError, AssayWarning, ConfigurationError, EvaluatorOutputError, MissingExtraError, NoRunError
 from .execution.pipeline import PendingEvaluation
 from .rerun import run_evaluators
-from .runs.context import OnlineEvaluatorContext
+from .runs.context import OnlineEvaluatorContext, run_of
 from .runs.outcome import EvaluationOutcome, EvaluationStatus
 from .runs.record import RunOutcome, RunRecord
 from .settings import (
     DEFAULT_CONFIG,
+    EvaluationSink,
     OnlineEvalConfig,
     OnlineEvaluator,
     Overflow,
@@ -49,6 +49,7 @@ __all__ = (
     'EvaluatorContextSource',
     'EvaluatorOutputError',
     'MissingExtraError',
+    'NoRunError',
     'OnErrorCallback',
     'OnErrorLocation',
     'OnMaxConcurrencyCallback',
@@ -72,6 +73,7 @@ __all__ = (
     'configure',
     'disable_evaluation',
     'run_evaluators',
+    'run_of',
     'stats',
     'wait_for_evaluations',
 )

@@ -3,6 +3,7 @@
     AssayError
     ├── ConfigurationError      a setting has a value that cannot work (also a `ValueError`)
     ├── MissingExtraError       a feature needs an optional dependency (also an `ImportError`)
+    ├── NoRunError              a context is not one of an online run (also a `LookupError`)
     └── EvaluatorOutputError    an evaluator returned something that is not a result (also a `ValueError`)
 
     AssayWarning                something was left out and nobody was listening
@@ -18,6 +19,7 @@ __all__ = (
     'ConfigurationError',
     'EvaluatorOutputError',
     'MissingExtraError',
+    'NoRunError',
     'describe',
 )
 
@@ -38,6 +40,10 @@ class MissingExtraError(AssayError, ImportError):
             f'{feature} needs the optional dependencies of the extra {extra!r}: '
             f"install them with `pip install 'pydantic-ai-assay[{extra}]'`."
         )
+
+
+class NoRunError(AssayError, LookupError):
+    """The context an evaluator was given does not come from an online run, so it carries no run."""
 
 
 class EvaluatorOutputError(AssayError, ValueError):

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, Protocol, TypeVar, cast, get_args, runtime_checkable
 
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
 from pydantic_evals.online import (
-    EvaluationSink,
     OnErrorCallback,
     OnMaxConcurrencyCallback,
     OnSamplingErrorCallback,
@@ -28,6 +27,7 @@ from .runs.record import RUN_OUTCOMES, RunOutcome, RunRecord
 
 __all__ = (
     'DEFAULT_CONFIG',
+    'EvaluationSink',
     'OnlineEvalConfig',
     'OnlineEvaluator',
     'Overflow',
@@ -36,6 +36,7 @@ __all__ = (
     'SampleRate',
     'SamplingContext',
     'SinkPayload',
+    'SinkSource',
     'WhenCallback',
     'configure',
     'own_config',
@@ -128,6 +129,24 @@ class SinkPayload(upstream.SinkPayload):
     """The run that was evaluated."""
 
 
+@runtime_checkable
+class EvaluationSink(Protocol):
+    """Where results go besides OpenTelemetry. A sink of pydantic-evals is one, too."""
+
+    async def submit(self, payload: SinkPayload) -> None:
+        """Take the results of one run.
+
+        It is called on the run's event loop while that runs, and timed out after `sink_timeout`. Where the loop stands
+        still in the middle of it, it is called again with the same payload on another one.
+
+        Args:
+            payload: The results, and the run they are about.
+        """
+        ...
+
+
+SinkSource = EvaluationSink | Sequence[EvaluationSink | SinkCallback] | SinkCallback
+
 SampleRate = float | Callable[[SamplingContext], float | bool]
 
 
@@ -149,6 +168,8 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
 
     `None` (the default) uses the config's `default_sample_rate`, unless `when` is set.
     """
+    sink: SinkSource | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Sinks of this evaluator, instead of the config's `default_sink`."""
     max_concurrency: int = 32
     """How many evaluations of this evaluator may run at once; more wait in the queue. Default: 32."""
     timeout: float | None = 60.0
@@ -216,6 +237,8 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
         ConfigurationError: If a setting has a value that cannot work.
     """
 
+    default_sink: SinkSource | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Where results go besides OpenTelemetry: a sink, a callback, or several of them. Default: nowhere."""
     default_sample_rate: SampleRate = 1.0  # pyright: ignore[reportIncompatibleVariableOverride]
     """Sample rate of evaluators that have none of their own, 0.0 to 1.0. Default: 1.0."""
     queue_size: int = 10_000
@@ -260,7 +283,7 @@ _UNSET: Any = object()
 
 def configure(
     *,
-    default_sink: EvaluationSink | Sequence[EvaluationSink | SinkCallback] | SinkCallback | None = _UNSET,
+    default_sink: SinkSource | None = _UNSET,
     default_sample_rate: SampleRate = _UNSET,
     sampling_mode: SamplingMode = _UNSET,
     enabled: bool = _UNSET,

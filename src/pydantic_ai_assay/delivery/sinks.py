@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pydantic_evals.online import CallbackSink
 
-from pydantic_evals.online import CallbackSink, EvaluationSink, SinkCallback
+from ..settings import EvaluationSink, SinkSource
 
-__all__ = ('SinkSource', 'as_sinks')
-
-SinkSource = EvaluationSink | Sequence[EvaluationSink | SinkCallback] | SinkCallback
+__all__ = ('as_sinks',)
 
 
 def as_sinks(source: SinkSource | None) -> list[EvaluationSink]:

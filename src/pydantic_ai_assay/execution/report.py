@@ -6,11 +6,11 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from pydantic_evals.online import EvaluationSink, OnErrorCallback
+from pydantic_evals.online import OnErrorCallback
 
 from ..runs.context import OnlineEvaluatorContext
 from ..runs.outcome import EvaluationOutcome
-from ..settings import OnlineEvalConfig, SinkPayload
+from ..settings import EvaluationSink, OnlineEvalConfig, SinkPayload
 from .attached import AttachedEvaluator
 
 __all__ = ('Report',)

@@ -8,9 +8,10 @@ from typing import Any, cast
 from pydantic_evals.evaluators import EvaluatorContext
 from pydantic_evals.otel import SpanTree, SpanTreeRecordingError
 
+from ..errors import NoRunError
 from .record import RunRecord
 
-__all__ = ('OnlineEvaluatorContext', 'build_context')
+__all__ = ('OnlineEvaluatorContext', 'build_context', 'run_of')
 
 _UNBUILT = cast(SpanTree, object())
 
@@ -32,6 +33,22 @@ class OnlineEvaluatorContext(EvaluatorContext[Any, Any, Any]):
             raise AttributeError(f'{type(self).__name__!r} object has no attribute {name!r}')
         self._span_tree = span_tree = _span_tree_of(self.run)
         return span_tree
+
+
+def run_of(ctx: EvaluatorContext[Any, Any, Any]) -> RunRecord:
+    """The run an evaluator is asked about: its messages, usage, cost, model, ids, error and outcome.
+
+    The same as `ctx.run`, for evaluators whose `ctx` is annotated as an `EvaluatorContext`.
+
+    Raises:
+        NoRunError: If the context does not come from an online run but, say, from `Dataset.evaluate`.
+    """
+    if isinstance(ctx, OnlineEvaluatorContext):
+        return ctx.run
+    raise NoRunError(
+        f'This evaluator needs the run, which a context of type {type(ctx).__name__} does not carry. Attach it with '
+        '`OnlineEvaluation`, or have it do without where `isinstance(ctx, OnlineEvaluatorContext)` is false.'
+    )
 
 
 def build_context(run: RunRecord, settings_metadata: dict[str, Any] | None) -> OnlineEvaluatorContext:
