@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ import anyio
 import pytest
 from pydantic_evals.evaluators import EvaluationResult, EvaluatorFailure
 
-from pydantic_ai_assay import EvaluationOutcome, RunRecord, SinkPayload, stats
+from pydantic_ai_assay import EvaluationOutcome, EvaluationStatus, RunRecord, SinkPayload, stats
 from pydantic_ai_assay.execution.pipeline import PIPELINE
 
 
@@ -57,13 +58,35 @@ def collected() -> Collected:
     return Collected()
 
 
+_COUNTED_BEFORE: dict[str, dict[EvaluationStatus, int]] = {}
+
+
+def counted(evaluator: str) -> dict[EvaluationStatus, int]:
+    """What `stats()` counted for an evaluator since the test began."""
+    before = _COUNTED_BEFORE.get(evaluator, {})
+    counts = stats().by_evaluator.get(evaluator, {})
+    return {status: count - before.get(status, 0) for status, count in counts.items() if count > before.get(status, 0)}
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Every test ends with an idle pipeline, so that none hears of another's evaluations."""
     PIPELINE.notices.forget()
+    _COUNTED_BEFORE.clear()
+    _COUNTED_BEFORE.update({name: dict(counts) for name, counts in stats().by_evaluator.items()})
     yield
     assert PIPELINE.executor.wait_idle(10.0), PIPELINE.pending()
     assert stats().pending == 0
+
+
+@pytest.fixture
+def loop_of_run_sync() -> Iterator[None]:
+    """The event loop that `run_sync` makes and leaves open, closed in the end."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.close()
+    asyncio.set_event_loop(None)
 
 
 class Gate:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opentelemetry import baggage, trace
-from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.capabilities.abstract import WrapRunHandler
+from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering, Instrumentation, WrapRunHandler
 from pydantic_ai.exceptions import RunCancelled, RunTimedOut
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import PendingModelResponse
@@ -99,6 +98,10 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
     def get_serialization_name(cls) -> str | None:
         """Not available in agent specs."""
         return None
+
+    def get_ordering(self) -> CapabilityOrdering:
+        """Outside all but the instrumentation, so that what is judged is what the caller gets, with the run's own span."""
+        return CapabilityOrdering(position='outermost', wrapped_by=[Instrumentation])
 
     async def wrap_run(self, ctx: RunContext[AgentDepsT], *, handler: WrapRunHandler) -> AgentRunResult[Any]:
         """Sample the run, capture what it leaves behind, and hand that over to be judged."""
@@ -195,7 +198,7 @@ class _Capture:
             limit=self.chosen[0].config.span_attribute_limit,
         )
         self._span_context = span.get_span_context()
-        self._baggage = baggage.get_all()
+        self._baggage = dict(baggage.get_all())
         tokens = (CURRENT.set(active), CURRENT_TASK_RUN.set(self._task_run))
         self._started_at = time.time()
         self._clock = time.perf_counter()
@@ -246,6 +249,9 @@ class _Capture:
         self._usage = _copy_usage(usage)
         self._metadata = dict(metadata) if metadata is not None else None
         self._attributes, self._metrics = self._task_run.release()
+        if self._spans is not None and self._spans.root_id is None:
+            # There is no span of the run's own whose end would end the capture.
+            self._spans.close()
 
     def discard(self) -> None:
         """Let go of the run's spans."""

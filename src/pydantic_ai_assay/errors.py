@@ -24,6 +24,10 @@ __all__ = (
 )
 
 
+MAX_DESCRIPTION = 500
+"""Characters of an error's text that are shown in a warning."""
+
+
 class AssayError(Exception):
     """Base class of all errors of this package."""
 
@@ -55,8 +59,12 @@ class AssayWarning(UserWarning):
 
 
 def describe(error: BaseException | None) -> str:
-    """An error's type and text, whatever its text does when it is asked for."""
+    """An error's type and text in one printable line, whatever its text does when it is asked for."""
     try:
-        return f'{type(error).__name__}: {error}'
+        text = f'{type(error).__name__}: {error}'
     except BaseException as second:
         return f'{type(error).__name__} (its text raised {type(second).__name__})'
+    if len(text) > MAX_DESCRIPTION:
+        text = f'{text[:MAX_DESCRIPTION]}… [{len(text) - MAX_DESCRIPTION} characters left out]'
+    # It goes to terminals and logs, and may quote what an agent, its user or its tools wrote.
+    return ''.join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

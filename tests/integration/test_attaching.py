@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from conftest import Collected
+from conftest import Collected, counted
 from evaluators import Calling, Context, NotEmpty, run_of
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.models.test import TestModel
@@ -20,7 +21,6 @@ from pydantic_ai_assay import (
     OnlineEvaluator,
     configure,
     disable_evaluation,
-    stats,
     wait_for_evaluations,
 )
 
@@ -74,9 +74,8 @@ async def test_iter(agent: Agent, collected: Collected) -> None:
     assert collected.run.output == 'hello'
 
 
+@pytest.mark.usefixtures('loop_of_run_sync')
 def test_run_sync(agent: Agent, collected: Collected) -> None:
-    import asyncio
-
     agent.run_sync('hi')
     asyncio.run(_wait())
     assert collected.values == {'NotEmpty': True}
@@ -252,7 +251,7 @@ async def test_evaluators_with_nowhere_to_report_to_are_skipped() -> None:
     config = OnlineEvalConfig(emit_otel_events=False)
     await Agent(TestModel(), capabilities=[OnlineEvaluation(evaluators=[Nowhere()], config=config)]).run('hi')
     await wait_for_evaluations()
-    assert stats().by_evaluator['Nowhere'] == {'skipped': 1}
+    assert counted('Nowhere') == {'skipped': 1}
 
 
 async def test_what_is_no_evaluator_is_refused_when_it_is_attached() -> None:

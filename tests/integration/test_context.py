@@ -221,6 +221,7 @@ async def test_late_spans_and_contexts_leave_nothing_behind(traced: CaptureLogfi
         await asyncio.sleep(0)
         return 'x'
 
+    before = _count_of('SpanCapture'), _count_of('RunRecord')
     for _ in range(20):
         await agent.run('hi')
     await wait_for_evaluations()
@@ -228,7 +229,7 @@ async def test_late_spans_and_contexts_leave_nothing_behind(traced: CaptureLogfi
     assert len(RECORDER) == 0
     # The thread that delivered the last result may still be on its way back.
     with anyio.fail_after(10):
-        while _count_of('SpanCapture') or _count_of('RunRecord'):
+        while (_count_of('SpanCapture'), _count_of('RunRecord')) > before:
             await asyncio.sleep(0.01)
     release.set()
     await asyncio.gather(*late)

@@ -5,7 +5,7 @@ from typing import Any
 
 import logfire
 import pytest
-from conftest import Collected
+from conftest import Collected, counted
 from evaluators import Awaiting, Calling, Context, NotEmpty, score_one
 from inline_snapshot import snapshot
 from logfire.testing import CaptureLogfire
@@ -82,7 +82,7 @@ async def test_each_result_is_an_event_under_the_runs_span(traced: CaptureLogfir
                     'assay.status': 'scored',
                     'assay.probability': 1.0,
                     'assay.run_id': 'run-1',
-                    'assay.fingerprint': '70f75af7e8623fe7',
+                    'assay.fingerprint': 'a0f4b45d09e2d4f5',
                     'gen_ai.evaluation.score.value': 1.0,
                     'gen_ai.evaluation.score.label': 'pass',
                 },
@@ -100,7 +100,7 @@ async def test_each_result_is_an_event_under_the_runs_span(traced: CaptureLogfir
                     'assay.status': 'failed',
                     'assay.probability': 1.0,
                     'assay.run_id': 'run-1',
-                    'assay.fingerprint': '169aacb01bc2ad60',
+                    'assay.fingerprint': '0cda46f6001c30de',
                     'error.type': 'ValueError',
                     'gen_ai.evaluation.explanation': 'ValueError: no such order',
                 },
@@ -118,7 +118,7 @@ async def test_each_result_is_an_event_under_the_runs_span(traced: CaptureLogfir
                     'assay.status': 'scored',
                     'assay.probability': 1.0,
                     'assay.run_id': 'run-1',
-                    'assay.fingerprint': '15e6bdb559d4fee4',
+                    'assay.fingerprint': 'a746c687dd1fac2b',
                     'gen_ai.evaluation.score.label': 'polite',
                     'gen_ai.evaluation.explanation': 'It says please.',
                 },
@@ -188,14 +188,14 @@ async def test_metrics_and_stats_count_by_status(traced: CaptureLogfire) -> None
         'sampled_out': 3,
     }
     assert (after.pending, after.waiting, after.waiting_bytes) == (0, 0, 0)
-    assert after.by_evaluator['good'] == {'scored': 3}
+    assert counted('good') == {'scored': 3}
     metrics = {metric['name']: metric for metric in traced.get_collected_metrics()}
-    counted = {
+    exported = {
         (point['attributes']['assay.status'], point['attributes']['gen_ai.evaluation.name']): point['value']
         for point in metrics['assay.evaluations']['data']['data_points']
         if point['attributes']['gen_ai.evaluation.target'] == 'counted'
     }
-    assert counted == {('scored', 'good'): 3, ('failed', 'bad'): 3, ('sampled_out', 'never'): 3}
+    assert exported == {('scored', 'good'): 3, ('failed', 'bad'): 3, ('sampled_out', 'never'): 3}
     assert [point['value'] for point in metrics['assay.queue.depth']['data']['data_points']] == [0]
     assert 'assay.sink.errors' in metrics
     assert metrics['assay.evaluation.duration']['unit'] == 's'

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Collected
+from conftest import Collected, counted
 from evaluators import Calling, Context, run_of
 from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
@@ -19,7 +19,6 @@ from pydantic_ai_assay import (
     OnlineEvaluator,
     RunRecord,
     SamplingContext,
-    stats,
     wait_for_evaluations,
 )
 
@@ -39,10 +38,6 @@ def judge(name: str = 'judge', **settings: Any) -> OnlineEvaluator:
     return OnlineEvaluator(evaluator=Calling(lambda ctx: True, name), **settings)
 
 
-def by_evaluator(name: str) -> dict[str, int]:
-    return dict(stats().by_evaluator.get(name, {}))
-
-
 async def judged(agent: Agent, sink: Collected, run_ids: list[str], **kwargs: Any) -> set[str]:
     sink.payloads.clear()
     for run_id in run_ids:
@@ -59,7 +54,7 @@ async def test_a_rate_draws_the_same_runs_each_time_and_records_its_probability(
     assert await judged(evaluating(collected, judge('rate', sample_rate=0.25)), collected, run_ids) == first
     # Another evaluator draws by itself.
     assert await judged(evaluating(collected, judge('other', sample_rate=0.25)), collected, run_ids) != first
-    assert by_evaluator('rate') == {'scored': 2 * len(first), 'sampled_out': 2 * (200 - len(first))}
+    assert counted('rate') == {'scored': 2 * len(first), 'sampled_out': 2 * (200 - len(first))}
 
 
 async def test_correlated_sampling_judges_a_subset(collected: Collected) -> None:
@@ -115,7 +110,7 @@ async def test_a_callable_that_raises_skips_the_evaluator_and_not_the_run(collec
         assert (await agent.run('hi')).output == 'hello'
     await wait_for_evaluations()
     assert collected.statuses == {'fine': 'scored'}
-    assert by_evaluator('broken') == {'skipped': 1}
+    assert counted('broken') == {'skipped': 1}
 
 
 async def test_on_sampling_error_hears_of_rates_and_conditions(collected: Collected) -> None:
@@ -178,7 +173,7 @@ async def test_when_alone_judges_nothing_else(collected: Collected) -> None:
     await agent.run('refund!')
     await wait_for_evaluations()
     assert [payload.run.inputs for payload in collected.payloads] == ['refund!']
-    assert by_evaluator('picky') == {'scored': 1, 'sampled_out': 1}
+    assert counted('picky') == {'scored': 1, 'sampled_out': 1}
 
 
 async def test_when_may_look_at_everything_a_run_left_behind(collected: Collected) -> None:
@@ -227,7 +222,7 @@ async def test_when_may_look_at_everything_a_run_left_behind(collected: Collecte
             'metadata': None,
         },
     ]
-    assert by_evaluator('look') == {'sampled_out': 2}
+    assert counted('look') == {'sampled_out': 2}
 
 
 async def test_run_on_decides_which_outcomes_an_evaluator_sees(collected: Collected) -> None:
@@ -272,7 +267,7 @@ async def test_run_on_decides_which_outcomes_an_evaluator_sees(collected: Collec
         ('errors', 'error: ConnectionError'),
         ('errors', 'success: str'),
     ]
-    assert by_evaluator('bad') == {'scored': 2, 'skipped': 1}
+    assert counted('bad') == {'scored': 2, 'skipped': 1}
 
 
 async def test_a_failed_run_carries_the_messages_it_got_to(collected: Collected) -> None:

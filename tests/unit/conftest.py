@@ -1,12 +1,6 @@
-"""Fixtures for all unit tests."""
+"""Examples are chosen the same way each time, and not kept."""
 
 import hypothesis
-import pytest
 
 hypothesis.settings.register_profile('unit', derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile('unit')
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return 'asyncio'

@@ -11,7 +11,8 @@ import pydantic_ai_assay
 PACKAGE = 'pydantic_ai_assay'
 ROOT = Path(pydantic_ai_assay.__file__).parent
 LAYERS = [
-    {'errors', '_upstream', 'runs'},
+    {'errors'},
+    {'_upstream', 'runs'},
     {'settings'},
     {'sampling', 'delivery'},
     {'execution'},

@@ -3,6 +3,7 @@ import pickle
 import pytest
 
 from pydantic_ai_assay import AssayError, AssayWarning, ConfigurationError, EvaluatorOutputError, MissingExtraError
+from pydantic_ai_assay.errors import describe
 
 
 def test_a_missing_extra_names_the_command_that_installs_it() -> None:
@@ -30,5 +31,29 @@ def test_the_warning_can_be_filtered_as_a_user_warning() -> None:
 
 
 def test_errors_survive_pickling() -> None:
-    error = pickle.loads(pickle.dumps(ConfigurationError('queue_size must be at least 1, got 0.')))
-    assert (type(error), str(error)) == (ConfigurationError, 'queue_size must be at least 1, got 0.')
+    error = pickle.loads(pickle.dumps(ConfigurationError('queue_size must be an integer of at least 1, got 0.')))
+    assert (type(error), str(error)) == (ConfigurationError, 'queue_size must be an integer of at least 1, got 0.')
+
+
+class Unspeakable(Exception):
+    """An error whose text raises."""
+
+    def __init__(self, second: BaseException) -> None:
+        self.second = second
+
+    def __str__(self) -> str:
+        raise self.second
+
+
+@pytest.mark.parametrize(
+    ('error', 'described'),
+    [
+        (ValueError('no'), 'ValueError: no'),
+        (KeyError('no'), "KeyError: 'no'"),
+        (ValueError(), 'ValueError: '),
+        (Unspeakable(KeyError('no')), 'Unspeakable (its text raised KeyError)'),
+        (Unspeakable(SystemExit(3)), 'Unspeakable (its text raised SystemExit)'),
+    ],
+)
+def test_an_error_is_described_by_its_type_and_text(error: Exception, described: str) -> None:
+    assert describe(error) == described

@@ -19,9 +19,10 @@ from pydantic_evals.evaluators import EvaluationResult, EvaluatorFailure, Evalua
 from pydantic_evals.online import SpanReference
 
 from pydantic_ai_assay import EvaluationOutcome, RunRecord
-from pydantic_ai_assay.delivery.events import MAX_TEXT, emit_events, parent_context
+from pydantic_ai_assay.delivery.events import MAX_TEXT, emit_events
+from pydantic_ai_assay.execution.scoring import failure_of
 
-from .samples import a_run
+from .samples import a_run, an_attached
 
 SPAN = SpanContext(trace_id=0xABC, span_id=0xDEF, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 UNSAMPLED = SpanContext(trace_id=0xABC, span_id=0xDEF, is_remote=False, trace_flags=TraceFlags.get_default())
@@ -274,14 +275,14 @@ def test_without_a_logger_provider_nothing_happens() -> None:
 def test_a_lone_surrogate_in_an_error_message_does_not_keep_the_batch_from_being_exported(
     exporter: InMemoryLogRecordExporter,
 ) -> None:
-    spoilt = emit(exporter, an_outcome(failure=a_failure(error_message='ValueError: \ud800')))
+    spoilt = emit(exporter, an_outcome(failure=failure_of(ValueError('\ud800'), an_attached())))
     sound = emit(exporter, an_outcome([a_result()]))
     assert encode_logs([*spoilt, *sound]).ByteSize()
 
 
-def test_the_parent_context_holds_the_runs_span_and_baggage_and_nothing_else() -> None:
-    context = parent_context(a_run(span_context=SPAN, baggage={'tenant': 'a'}))
+def test_the_context_of_events_holds_the_runs_span_and_baggage_and_nothing_else() -> None:
+    context = a_run(span_context=SPAN, baggage={'tenant': 'a'}).telemetry_context
     assert get_current_span(context).get_span_context() == SPAN
     assert baggage.get_all(context) == {'tenant': 'a'}
     assert len(context) == 2
-    assert not parent_context(a_run())
+    assert not a_run().telemetry_context

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext, EvaluatorSpec
 
 from pydantic_ai_assay.execution.identity import EvaluatorIdentity, identify
@@ -17,10 +18,18 @@ from .samples import Always, Named
 EVALUATOR = """
 from dataclasses import dataclass, field
 from typing import Any
+from pydantic import BaseModel
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext
 
 class Client:
     pass
+
+@dataclass
+class Rule:
+    words: set[str]
+
+class Options(BaseModel):
+    words: set[str]
 
 def check(text: str) -> bool:
     return True
@@ -53,6 +62,10 @@ EXPRESSIONS = {
     'an object': 'Judge(settings=Client())',
     'a function': 'Judge(settings=check)',
     'a set': "Judge(settings={'a', 'b', 'c', 'd', 'e', 'f'})",
+    'a set of values of several types': "Judge(settings={'a', 1, None, ('b', 2), frozenset({'c', 'd'})})",
+    'a set far down': "Judge(settings=[{'words': {'a', 'b', 'c', 'd', 'e', 'f'}}])",
+    'a set in a dataclass': "Judge(settings=Rule({'a', 'b', 'c', 'd', 'e', 'f'}))",
+    'a set in a model': "Judge(settings=Options(words={'a', 'b', 'c', 'd', 'e', 'f'}))",
 }
 
 
@@ -94,6 +107,26 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_a_mapping() -> None:
     one, other = Judge(options={'a': 1, 'b': 2}), Judge(options={'b': 2, 'a': 1})
     assert one == other
     assert fingerprint_of(one) == fingerprint_of(other)
+
+
+@dataclass
+class Rule:
+    text: str
+
+
+@dataclass
+class OtherRule:
+    text: str
+
+
+class Options(BaseModel):
+    text: str
+
+
+def test_settings_that_are_objects_are_told_apart_by_class_and_fields() -> None:
+    settings: list[Any] = [Rule('a'), Rule('b'), OtherRule('a'), Options(text='a'), {'text': 'a'}, Rule, {'a'}, ['a']]
+    assert len({fingerprint_of(Judge(options={'rule': each})) for each in settings}) == len(settings)
+    assert fingerprint_of(Judge(options={'rule': Rule('a')})) == fingerprint_of(Judge(options={'rule': Rule('a')}))
 
 
 def test_equal_settings_have_equal_fingerprints() -> None:

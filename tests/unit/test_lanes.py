@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,10 +25,14 @@ class Host:
         self.shutdown_timeout = shutdown_timeout
         self.taken_over: list[Work] = []
         self.told: list[str] = []
+        self.spent: float | None = None
 
-    def begin_shutdown(self) -> float:
+    def shutdown_time_left(self) -> float:
         self.told.append('shutdown')
-        return time.monotonic() + self.shutdown_timeout
+        return self.shutdown_timeout
+
+    def shutdown_time_spent(self, seconds: float) -> None:
+        self.spent = seconds
 
     def take_over(self, works: list[Work]) -> None:
         self.taken_over += works
@@ -209,6 +214,21 @@ def test_work_that_takes_too_long_is_cancelled() -> None:
     assert task.starts == 1
 
 
+def test_the_timeout_of_a_start_that_was_lost_counts_no_more() -> None:
+    task = Task(timeout=0.001)
+
+    async def body(lane: LoopLane) -> None:
+        lane.post(task.work)
+        await until(lambda: task.starts)
+        assert lane.release_all() == [task.work]
+        after_the_timeout = asyncio.Event()
+        lane.loop.call_later(0.002, after_the_timeout.set)
+        await after_the_timeout.wait()
+
+    run(body)
+    assert not task.settled.is_set()
+
+
 def test_work_that_ends_in_time_leaves_no_timer() -> None:
     task = Task(answer, timeout=3_600)
     timers: list[asyncio.TimerHandle | None] = []
@@ -368,11 +388,11 @@ def test_work_that_another_thread_settles_ends_the_drain() -> None:
         hanging.work.settle(hanging.work.epoch, Settlement(left='the process ended'))
 
     class Ending(Host):
-        def begin_shutdown(self) -> float:
+        def shutdown_time_left(self) -> float:
             threads.append(threading.Thread(target=settle))
             loop = asyncio.get_running_loop()
             loop.call_soon(lambda: loop.call_soon(threads[0].start))
-            return super().begin_shutdown()
+            return super().shutdown_time_left()
 
     async def body(lane: LoopLane) -> None:
         lane.post(hanging.work)
@@ -412,10 +432,10 @@ def test_work_that_is_moved_away_ends_the_drain() -> None:
 
     async def body(lane: LoopLane) -> None:
         class Moving(Host):
-            def begin_shutdown(self) -> float:
+            def shutdown_time_left(self) -> float:
                 loop = asyncio.get_running_loop()
                 loop.call_soon(lambda: loop.call_soon(lambda: moved.extend(lane.release_all())))
-                return super().begin_shutdown()
+                return super().shutdown_time_left()
 
         lane._host = Moving()  # pyright: ignore[reportPrivateUsage]
         lane.post(hanging.work)
@@ -503,6 +523,44 @@ def test_the_keeper_that_lingers_keeps_what_comes_meanwhile(monkeypatch: pytest.
     _, host = run(body, Host(0.0))
     assert host.taken_over == [second.work]
     assert host.told == ['shutdown', 'drained']
+
+
+def test_work_that_ends_between_two_looks_at_it_does_not_hold_the_drain_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = Task()
+
+    def monotonic() -> float:
+        # The drain has just seen that there is work, and asks how much time is left.
+        in_thread(lambda: hanging.work.settle(hanging.work.epoch, Settlement(left='the process ended')))
+        return time.monotonic()
+
+    class Ending(Host):
+        def shutdown_time_left(self) -> float:
+            monkeypatch.setattr(lanes, 'time', SimpleNamespace(monotonic=monotonic))
+            return super().shutdown_time_left()
+
+    async def body(lane: LoopLane) -> None:
+        lane.post(hanging.work)
+        await until(lambda: hanging.starts)
+
+    begun = time.monotonic()
+    run(body, Ending())
+    assert time.monotonic() - begun < BOUND
+    assert hanging.settlement == Settlement(left='the process ended')
+
+
+def test_works_that_end_in_one_round_of_the_loop_wake_the_keeper_once() -> None:
+    first, second = Task(), Task()
+
+    async def body(lane: LoopLane) -> None:
+        lane.post(first.work)
+        await until(lambda: first.starts)
+        await rounds(2)
+        first.work.settle(0, Settlement(value=1))
+        lane.post(second.work)
+        second.work.settle(0, Settlement(value=2))
+
+    _, host = run(body)
+    assert host.taken_over == []
 
 
 # Letting go

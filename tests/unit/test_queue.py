@@ -11,7 +11,6 @@ from pydantic_ai_assay import OnlineEvalConfig, RunRecord
 from pydantic_ai_assay.execution.attached import AttachedEvaluator
 from pydantic_ai_assay.execution.evaluation import Evaluation
 from pydantic_ai_assay.execution.queue import WaitingQueue
-from pydantic_ai_assay.execution.report import Report
 from pydantic_ai_assay.runs.context import build_context
 
 from .samples import a_run, an_attached
@@ -34,7 +33,6 @@ class Line:
             self.config,
             context,
             probability=1.0,
-            report=Report([], self.config, context, self.loop),
             home=self.loop,
         )
         self.evaluations[name] = evaluation

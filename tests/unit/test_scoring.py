@@ -135,14 +135,31 @@ def test_a_long_reason_is_shortened_visibly() -> None:
     assert '[9934464 characters left out]' in reason
 
 
+# An exporter that meets a lone surrogate loses the attribute, or the whole batch with everybody else's events.
+
+
 @pytest.mark.parametrize(
-    'output',
-    ['\ud800', {'tone': '\ud800'}, {'\ud800': True}, EvaluationReason(True, '\ud800')],
-    ids=['label', 'label of a name', 'name', 'reason'],
+    ('output', 'what'),
+    [
+        ('calm \ud800', r"a label that is not valid Unicode text: 'calm \ud800'"),
+        ({'tone': '\ud800'}, r"a label that is not valid Unicode text: '\ud800'"),
+        ({'\ud800': True}, r"a result name that is not valid Unicode text: '\ud800'"),
+    ],
+    ids=['label', 'label of a name', 'name'],
 )
-def test_text_that_cannot_be_encoded_is_refused(output: Any) -> None:
-    # An exporter that meets a lone surrogate loses the attribute, or the whole batch with everybody else's events.
-    assert 'Judge returned' in refusal(output)
+def test_text_that_cannot_be_encoded_is_refused(output: Any, what: str) -> None:
+    assert refusal(output) == f'Judge returned {what}.'
+
+
+def test_text_beyond_ascii_is_text() -> None:
+    assert scores({'Höflichkeit': 'ruhig \U0001f600'}) == {'Höflichkeit': ('ruhig \U0001f600', None)}
+
+
+def test_in_a_reason_and_in_a_message_what_cannot_be_encoded_is_replaced() -> None:
+    assert scores(EvaluationReason(True, 'a \ud800 b')) == {'Judge': (True, 'a ? b')}
+    failure = failure_of(raised(ValueError('a \ud800 b')), an_attached())
+    assert failure.error_message == 'ValueError: a ? b'
+    assert failure.error_stacktrace.encode()
 
 
 def test_numbers_of_other_types_are_taken_as_pydantic_evals_takes_them() -> None:
@@ -183,13 +200,27 @@ class Unspeakable(Exception):
 
 def test_an_error_whose_text_raises_is_named_all_the_same() -> None:
     failure = failure_of(raised(Unspeakable(KeyError('no'))), an_attached())
-    assert failure.error_message == 'Unspeakable (its message raised KeyError)'
+    assert failure.error_message == 'Unspeakable (its text raised KeyError)'
     assert failure.error_type == 'Unspeakable'
 
 
 def test_an_error_whose_text_ends_the_process_does_not() -> None:
     failure = failure_of(raised(Unspeakable(SystemExit(3))), an_attached())
-    assert failure.error_message == 'Unspeakable (its message raised SystemExit)'
+    assert failure.error_message == 'Unspeakable (its text raised SystemExit)'
+
+
+class Untraceable(Exception):
+    """An error whose notes end the process when they are asked for."""
+
+    @property
+    def __notes__(self) -> list[str]:
+        raise SystemExit(3)
+
+
+def test_an_error_whose_stack_trace_raises_is_described_all_the_same() -> None:
+    failure = failure_of(raised(Untraceable('no verdict')), an_attached())
+    assert failure.error_message == 'Untraceable: no verdict'
+    assert failure.error_stacktrace == 'Untraceable: no verdict (its stack trace raised SystemExit)'
 
 
 @pytest.mark.parametrize('error', [SystemExit(2), KeyboardInterrupt(), GeneratorExit()], ids=repr)
@@ -284,7 +315,12 @@ def test_the_span_notes_an_error(exporter: InMemorySpanExporter) -> None:
     span = judge_in_span(exporter, fail_with(ValueError('no verdict')))
     assert (span.status.status_code, span.status.description) == (trace.StatusCode.ERROR, 'ValueError')
     (event,) = span.events
-    assert (event.attributes or {})['exception.message'] == 'no verdict'
+    attributes = dict(event.attributes or {})
+    assert 'in fail' in str(attributes.pop('exception.stacktrace'))
+    assert (event.name, attributes) == (
+        'exception',
+        {'exception.type': 'ValueError', 'exception.message': 'ValueError: no verdict'},
+    )
 
 
 def test_a_call_that_is_dropped_half_way_is_no_error(exporter: InMemorySpanExporter) -> None:

@@ -52,16 +52,17 @@ def message_of(cls: Any, **settings: Any) -> str:
         ({'sample_rate': -0.1}, snapshot('sample_rate must be a number from 0.0 to 1.0 or a callable, got -0.1.')),
         ({'sample_rate': math.nan}, snapshot('sample_rate must be a number from 0.0 to 1.0 or a callable, got nan.')),
         ({'sample_rate': '0.5'}, snapshot("sample_rate must be a number from 0.0 to 1.0 or a callable, got '0.5'.")),
-        ({'max_concurrency': 0}, snapshot('max_concurrency must be at least 1, got 0.')),
+        ({'max_concurrency': 0}, snapshot('max_concurrency must be an integer of at least 1, got 0.')),
         ({'timeout': 0}, snapshot('timeout must be a positive number of seconds, got 0.')),
         ({'timeout': -1.0}, snapshot('timeout must be a positive number of seconds, got -1.0.')),
         ({'timeout': math.inf}, snapshot('timeout must be a positive number of seconds, got inf.')),
         ({'timeout': math.nan}, snapshot('timeout must be a positive number of seconds, got nan.')),
         ({'retry_wait': 0.0}, snapshot('retry_wait must be a positive number of seconds, got 0.0.')),
-        ({'retries': -1}, snapshot('retries must be 0 or more, got -1.')),
+        ({'retries': -1}, snapshot('retries must be an integer of at least 0, got -1.')),
+        ({'when': 0.5}, snapshot('when must be a function of the finished run, got 0.5.')),
         ({'sample_by': 'user'}, snapshot("sample_by must be one of 'run', 'conversation', got 'user'.")),
         ({'run_in': 'thread'}, snapshot("run_in must be one of 'auto', 'background', got 'thread'.")),
-        ({'run_on': 'error'}, snapshot("run_on must be a collection such as ['error'], got a string.")),
+        ({'run_on': 'error'}, snapshot("run_on must be a collection such as ['error'], got 'error'.")),
         (
             {'run_on': ['success', 'failure']},
             snapshot("run_on must be one of 'success', 'error', 'cancelled', 'deferred', got 'failure'."),
@@ -79,12 +80,19 @@ def test_an_evaluator_setting_that_cannot_work_is_named_with_its_value(settings:
             {'default_sample_rate': 2},
             snapshot('default_sample_rate must be a number from 0.0 to 1.0 or a callable, got 2.'),
         ),
-        ({'queue_size': 0}, snapshot('queue_size must be at least 1, got 0.')),
-        ({'queue_bytes': -5}, snapshot('queue_bytes must be at least 1, got -5.')),
+        ({'queue_size': 0}, snapshot('queue_size must be an integer of at least 1, got 0.')),
+        ({'queue_bytes': -5}, snapshot('queue_bytes must be an integer of at least 1, got -5.')),
         ({'sink_timeout': 0}, snapshot('sink_timeout must be a positive number of seconds, got 0.')),
-        ({'shutdown_timeout': -1}, snapshot('shutdown_timeout must be 0 or more seconds, got -1.')),
-        ({'shutdown_timeout': math.nan}, snapshot('shutdown_timeout must be 0 or more seconds, got nan.')),
-        ({'span_attribute_limit': 0}, snapshot('span_attribute_limit must be at least 1, got 0.')),
+        ({'shutdown_timeout': -1}, snapshot('shutdown_timeout must be a number of seconds, 0 or more, got -1.')),
+        ({'shutdown_timeout': math.nan}, snapshot('shutdown_timeout must be a number of seconds, 0 or more, got nan.')),
+        (
+            {'shutdown_timeout': math.inf},
+            snapshot('shutdown_timeout must be a number of seconds, 0 or more, got inf.'),
+        ),
+        ({'shutdown_timeout': '5'}, snapshot("shutdown_timeout must be a number of seconds, 0 or more, got '5'.")),
+        ({'queue_size': 1.5}, snapshot('queue_size must be an integer of at least 1, got 1.5.')),
+        ({'queue_bytes': True}, snapshot('queue_bytes must be an integer of at least 1, got True.')),
+        ({'span_attribute_limit': 0}, snapshot('span_attribute_limit must be an integer of at least 1, got 0.')),
         ({'overflow': 'block'}, snapshot("overflow must be one of 'drop_newest', 'drop_oldest', got 'block'.")),
         (
             {'sampling_mode': 'random'},
@@ -192,14 +200,14 @@ def test_configure_takes_every_setting_of_a_config(default_config: OnlineEvalCon
 
 def test_configure_does_all_or_nothing(default_config: OnlineEvalConfig) -> None:
     before = dict(vars(default_config))
-    with pytest.raises(ConfigurationError, match=r'queue_bytes must be at least 1, got 0\.'):
+    with pytest.raises(ConfigurationError, match=r'queue_bytes must be an integer of at least 1, got 0\.'):
         configure(queue_size=7, metadata={'a': 1}, queue_bytes=0)
     assert vars(default_config) == before
 
 
 def test_a_value_in_force_is_checked_together_with_the_new_one(default_config: OnlineEvalConfig) -> None:
     default_config.queue_size = 0
-    with pytest.raises(ConfigurationError, match=r'queue_size must be at least 1, got 0\.'):
+    with pytest.raises(ConfigurationError, match=r'queue_size must be an integer of at least 1, got 0\.'):
         configure(enabled=False)
     assert default_config.enabled
 

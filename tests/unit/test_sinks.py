@@ -23,23 +23,29 @@ def callback(*_: object) -> None: ...
 
 
 def test_no_sink_is_no_sink() -> None:
-    assert as_sinks(None) == []
-    assert as_sinks([]) == []
+    assert as_sinks(None) == {}
+    assert as_sinks([]) == {}
 
 
 @pytest.mark.parametrize('sink', [Sink(), CallableSink()])
 def test_a_sink_is_taken_as_it_is(sink: EvaluationSink) -> None:
-    assert as_sinks(sink) == [sink]
+    assert list(as_sinks(sink).values()) == [sink]
 
 
 def test_a_callback_is_wrapped() -> None:
-    (sink,) = as_sinks(callback)
+    (sink,) = as_sinks(callback).values()
     assert isinstance(sink, CallbackSink)
     assert sink.callback is callback
 
 
 def test_several_may_be_mixed_and_keep_their_order() -> None:
     first = Sink()
-    ours, wrapped = as_sinks((first, callback))
+    ours, wrapped = as_sinks((first, callback)).values()
     assert ours is first
     assert isinstance(wrapped, CallbackSink)
+
+
+def test_the_same_one_given_twice_is_one() -> None:
+    first = Sink()
+    assert list(as_sinks([first, callback, first, callback])) == [id(first), id(callback)]
+    assert list(as_sinks(callback)) == list(as_sinks([callback]))

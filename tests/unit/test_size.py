@@ -39,16 +39,38 @@ def test_bytes_and_collections_count(value: Any) -> None:
     assert MEGABYTE <= sized(output=value) < MEGABYTE + 1_000
 
 
-def test_the_keys_of_a_mapping_count() -> None:
-    assert sized(output={'a' * MEGABYTE: 1}) >= MEGABYTE
-
-
 def test_the_fields_of_an_object_count() -> None:
     @dataclass
     class Answer:
         text: str
 
     assert sized(output=Answer('a' * MEGABYTE)) >= MEGABYTE
+
+
+class Slotted:
+    __slots__ = ('text',)
+
+    def __init__(self) -> None:
+        self.text = 'a' * MEGABYTE
+
+
+class Lazy:
+    """Runs code for attributes that it does not have yet."""
+
+    def __init__(self) -> None:
+        self.text = 'a' * MEGABYTE
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+    @property
+    def answer(self) -> str:
+        raise AssertionError
+
+
+def test_objects_are_looked_into_without_running_their_code() -> None:
+    assert sized(output=Lazy()) >= MEGABYTE
+    assert sized(output=Slotted()) < 1_000
 
 
 @pytest.mark.parametrize('value', [None, True, 3, 0.5])

@@ -265,7 +265,7 @@ def test_nothing_stays_behind_after_many_runs(runs: Runs) -> None:
         assert inner.tree().any({'name_equals': f'run inner-{number}'})
         del outer, inner
     assert len(runs.recorder) == 0
-    assert captures_alive() == before
+    assert captures_alive() <= before
     assert (len(contexts), len(late)) == (50, 100)
 
 
@@ -446,6 +446,39 @@ def test_a_thread_that_comes_second_does_not_attach_the_recorder_again(monkeypat
     monkeypatch.setattr(trace, 'get_tracer_provider', lambda: provider)
     begin()
     assert len(attached) == 1
+
+
+class Unreferable:
+    """A provider that cannot be referred to weakly."""
+
+    __slots__ = ('processors',)
+
+    def __init__(self) -> None:
+        self.processors: list[object] = []
+
+    def add_span_processor(self, span_processor: object) -> None:
+        self.processors.append(span_processor)
+
+
+def test_a_provider_that_cannot_be_referred_to_weakly_is_attached_to_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = SpanRecorder()
+    provider = Unreferable()
+    monkeypatch.setattr(trace, 'get_tracer_provider', lambda: provider)
+    for _ in range(3):
+        capture = recorder.open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+        assert capture.recording_error is None
+    assert len(provider.processors) == 1
+
+
+def test_a_provider_that_refuses_a_span_processor_is_named_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(trace.NoOpTracerProvider):
+        def add_span_processor(self, span_processor: object) -> None:
+            raise PermissionError('not here')
+
+    monkeypatch.setattr(trace, 'get_tracer_provider', Refusing)
+    capture = SpanRecorder().open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+    with pytest.raises(SpanTreeRecordingError, match=r'Refusing.* It raised PermissionError: not here\.'):
+        capture.tree()
 
 
 def test_a_provider_is_not_kept_alive() -> None:

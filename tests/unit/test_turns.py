@@ -17,7 +17,10 @@ from .samples import BOUND
 
 
 class Host:
-    def begin_shutdown(self) -> float:
+    def shutdown_time_left(self) -> float:
+        raise AssertionError('a loop of ours does not end')
+
+    def shutdown_time_spent(self, seconds: float) -> None:
         raise AssertionError('a loop of ours does not end')
 
     def take_over(self, works: list[Work]) -> None:
@@ -86,16 +89,11 @@ def post(thread: LoopThread, **how: Any) -> Task:
     return task
 
 
-def stand_still(thread: LoopThread, then: Callable[[], object] = lambda: None) -> None:
+def stand_still(thread: LoopThread) -> None:
     """Hold the loop, and wait until it stands still."""
     still = threading.Event()
-
-    def note() -> None:
-        then()
-        still.set()
-
     thread.hold()
-    thread.when_still(note)
+    thread.when_still(still.set)
     assert still.wait(BOUND), 'it did not stand still'
 
 
@@ -214,12 +212,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_no_work_is_out_of_time_for_having_stood_still(clock: Clock, thread: LoopThread) -> None:
     task = post(thread, timeout=60.0).begun()
     for _ in range(3):
+        wait_for(lambda: thread.is_turning)
         # The loop's thread notes the time after it has told of the standstill.
-        stand_still(thread, clock.read.clear)
+        thread.when_still(clock.read.clear)
+        stand_still(thread)
         assert clock.read.wait(BOUND)
         clock.offset += 3_600
         thread.go_on()
-        wait_for(lambda: thread.is_turning)
     task.end()
     assert task.settled() == Settlement(value='done')
 

@@ -65,21 +65,25 @@ class Job:
 
 
 class Clocks:
-    """Clocks that are set by hand: the time of day, and the processor time of all threads together."""
+    """Clocks that are set by hand: the time of day, and the processor time that each thread has used."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
         self.used = 0.0
 
-    workers = 1
-    """Between how many threads the processor time is shared."""
-
     def as_module(self) -> SimpleNamespace:
         return SimpleNamespace(
             monotonic=lambda: self.now,
             pthread_getcpuclockid=lambda ident: ident,  # pyright: ignore[reportUnknownLambdaType]
-            clock_gettime=lambda _: self.used / max(1, self.workers),  # pyright: ignore[reportUnknownLambdaType]
+            clock_gettime=lambda _: self.used,  # pyright: ignore[reportUnknownLambdaType]
         )
+
+    def pass_time(self, pool: WorkerPool, seconds: float = 1.0, *, share: float = 0.0) -> None:
+        """Look at the pool, let time pass in which each thread uses a share of a processor, and look again."""
+        pool.check(self.now)
+        self.now += seconds
+        self.used += seconds * share
+        pool.check(self.now)
 
 
 @pytest.fixture
@@ -175,31 +179,49 @@ def wait_for_idle(pool: WorkerPool) -> None:
 # More than one
 
 
-def test_a_thread_is_added_while_those_there_are_wait(clocks: Clocks, pool: WorkerPool) -> None:
-    jobs = [Job(), Job(), Job()]
+def started(jobs: list[Job]) -> int:
+    return len({job.thread for job in jobs if job.has_begun})
+
+
+def test_threads_double_while_those_there_wait(clocks: Clocks, pool: WorkerPool) -> None:
+    jobs = [Job() for _ in range(8)]
     give(pool, *jobs)
     jobs[0].begun()
-    clocks.now += 1.0
-    clocks.used += 0.49
-    pool.check(clocks.now)
-    jobs[1].begun()
-    assert not jobs[2].has_begun
-    clocks.workers = 2
-    clocks.now += 1.0
-    clocks.used += 0.49
-    pool.check(clocks.now)
-    assert len({job.begun() for job in jobs}) == 3
+    for number in (2, 4, 8):
+        assert started(jobs) == number // 2
+        clocks.pass_time(pool, share=0.09)
+        assert len({job.begun() for job in jobs[:number]}) == number
 
 
-def test_no_thread_is_added_while_those_there_are_compute(clocks: Clocks, pool: WorkerPool) -> None:
+def test_no_thread_is_added_while_those_there_compute(clocks: Clocks, pool: WorkerPool) -> None:
     jobs = [Job(), Job()]
     give(pool, *jobs)
     jobs[0].begun()
     for _ in range(5):
-        clocks.now += 1.0
-        clocks.used += 0.5
-        pool.check(clocks.now)
-    assert not jobs[1].has_begun
+        clocks.pass_time(pool, share=0.11)
+    assert started(jobs) == 1
+
+
+def test_threads_must_have_waited_for_a_while(clocks: Clocks, pool: WorkerPool) -> None:
+    jobs = [Job(), Job()]
+    give(pool, *jobs)
+    jobs[0].begun()
+    clocks.pass_time(pool, workers.WAITING_SECONDS * 0.99)
+    assert started(jobs) == 1
+    clocks.pass_time(pool, workers.WAITING_SECONDS * 0.02)
+    jobs[1].begun()
+
+
+def test_the_wait_begins_with_the_backlog(clocks: Clocks, pool: WorkerPool) -> None:
+    first, second = Job(), Job()
+    give(pool, first)
+    first.begun()
+    clocks.pass_time(pool, 100.0)
+    give(pool, second)
+    pool.check(clocks.now)
+    assert not second.has_begun
+    clocks.pass_time(pool)
+    second.begun()
 
 
 def test_no_thread_is_added_where_nothing_waits(clocks: Clocks, pool: WorkerPool) -> None:
@@ -207,22 +229,8 @@ def test_no_thread_is_added_where_nothing_waits(clocks: Clocks, pool: WorkerPool
     give(pool, job)
     job.begun()
     before = threading.active_count()
-    clocks.now += 1.0
-    pool.check(clocks.now)
+    clocks.pass_time(pool)
     assert threading.active_count() == before
-
-
-def test_a_clock_that_lost_a_thread_is_no_reason_to_add_one(clocks: Clocks, pool: WorkerPool) -> None:
-    jobs = [Job(), Job()]
-    clocks.used = 10.0
-    give(pool, *jobs)
-    jobs[0].begun()
-    clocks.now += 1.0
-    pool.check(clocks.now)
-    clocks.now += 1.0
-    clocks.used = 3.0
-    pool.check(clocks.now)
-    assert not jobs[1].has_begun
 
 
 @pytest.mark.skipif(not hasattr(time, 'pthread_getcpuclockid'), reason='the system does not tell')
@@ -252,14 +260,14 @@ def test_where_processor_time_is_not_told_there_are_four_threads_at_most(
 
 
 def test_threads_are_bounded(clocks: Clocks, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, 'MAX_WORKERS', 2)
-    jobs = [Job() for _ in range(4)]
+    monkeypatch.setattr(workers, 'MAX_WORKERS', 3)
+    jobs = [Job() for _ in range(5)]
     give(pool, *jobs)
+    jobs[0].begun()
     for _ in range(5):
-        clocks.now += 1.0
-        pool.check(clocks.now)
-    assert len({job.begun() for job in jobs[:2]}) == 2
-    assert not jobs[2].has_begun
+        clocks.pass_time(pool)
+    assert len({job.begun() for job in jobs[:3]}) == 3
+    assert started(jobs) == 3
 
 
 def test_a_thread_that_cannot_be_started_is_made_up_for_later(
@@ -273,8 +281,7 @@ def test_a_thread_that_cannot_be_started_is_made_up_for_later(
         patch.setattr(threading.Thread, 'start', fail)
         with suppress(RuntimeError):
             give(pool, job)
-    clocks.now += 1.0
-    pool.check(clocks.now)
+    clocks.pass_time(pool)
     assert job.settled() == Settlement(value=1)
 
 
@@ -324,9 +331,8 @@ def test_all_threads_together_are_bounded_those_that_hang_included(
     assert not waiting.has_begun
     hanging[0].end()
     hanging[0].begun().join(BOUND)
-    pool.check(clocks.now + 15.0)
-    clocks.now += 1.0
-    pool.check(clocks.now)
+    clocks.now += 10.0
+    clocks.pass_time(pool)
     assert waiting.settled() == Settlement(value=1)
 
 

@@ -20,7 +20,8 @@ def warn_safely(message: str) -> None:
     try:
         # With a registry of its own, a warning that is repeated is shown again.
         warnings.warn_explicit(message, AssayWarning, __file__, 1, 'pydantic_ai_assay', registry={})
-    except AssayWarning:
+    except Exception:
+        # Where warnings are errors, or whoever shows them fails.
         _LOGGER.warning('%s', message)
 
 

@@ -9,12 +9,12 @@ from ..settings import EvaluationSink, SinkSource
 __all__ = ('as_sinks',)
 
 
-def as_sinks(source: SinkSource | None) -> list[EvaluationSink]:
-    """The sinks that a `sink=` or `default_sink=` setting stands for."""
+def as_sinks(source: SinkSource | None) -> dict[int, EvaluationSink]:
+    """The sinks that a `sink=` or `default_sink=` setting stands for, by the identity of what the user gave."""
     if source is None:
-        return []
+        return {}
     if isinstance(source, EvaluationSink):
-        return [source]
+        return {id(source): source}
     if callable(source):
-        return [CallbackSink(source)]
-    return [sink for item in source for sink in as_sinks(item)]
+        return {id(source): CallbackSink(source)}
+    return {identity: sink for item in source for identity, sink in as_sinks(item).items()}

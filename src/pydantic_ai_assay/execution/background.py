@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from ..delivery.notices import warn_safely
+from ..errors import describe
 from .lanes import LoopLane
 from .process_exit import ExitGuard
 from .turns import LoopThread
@@ -23,6 +25,8 @@ LINGER = 2.0
 """Seconds for which the monitor goes on looking when there is no work: waking it costs the caller's path."""
 STANDSTILL = 0.05
 """Seconds a caller's loop may stand still before its work is taken over; doubled each time a work had started there."""
+HELD_TOO_LONG = 2.0
+"""Seconds after which what the loop that takes over may not do is done on the loop that it stands still for."""
 GIVE_WAY = 0.25
 """Seconds an agent's run waits at most for the loop that takes over to stand still."""
 
@@ -33,6 +37,7 @@ class BackgroundExecutor:
     def __init__(self, *, on_exit: Callable[[], None]) -> None:
         self.shutdown_timeout = 0.0
         self.workers = WorkerPool()
+        self.callbacks = WorkerPool()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._works: set[Work] = set()
@@ -43,7 +48,7 @@ class BackgroundExecutor:
         self._background: LoopThread | None = None
         self._monitor: threading.Thread | None = None
         self._monitor_sleeps = False
-        self._shutdown_deadline: float | None = None
+        self._shutdown_spent = 0.0
         self._is_exiting = False
         self._exit = ExitGuard(self._drain_at_exit)
         self._on_exit = on_exit
@@ -77,12 +82,19 @@ class BackgroundExecutor:
 
     def _decide_turns(self, takeover: LoopThread) -> None:
         """Let the loop that takes over stand still while exactly one other loop uses agents or judges."""
-        busy = {loop for loop in list(self._active_runs) if loop is not takeover.loop}
+        busy = {loop for loop in list(self._active_runs) if loop is not takeover.loop and loop.is_running()}
         busy.update(loop for loop, lane in list(self._lanes.items()) if lane.works and loop.is_running())
-        if len(busy) == 1 and not self._is_exiting:
-            takeover.hold()
-        else:
+        if len(busy) != 1 or self._is_exiting:
             takeover.go_on()
+            return
+        takeover.hold()
+        if takeover.held_for > HELD_TOO_LONG:
+            # The other loop does not stop running agents. On it, a shared client is used from one loop.
+            lane = self._lane_of(busy.pop())
+            for work in takeover.lane.release_all():
+                with self._lock:
+                    lane.works.add(work)
+                lane.post(work)
 
     # Work
 
@@ -109,18 +121,31 @@ class BackgroundExecutor:
             in_background: Whether to run it on the loop that never takes turns, instead of at home.
         """
         work = self._track(Work(start, label=label, on_settled=on_settled, timeout=timeout))
+        try:
+            self._post(work, home, after=after, in_background=in_background)
+        except Exception as error:
+            work.settle(work.epoch, Settlement(error=error))
+        return work
+
+    def _post(self, work: Work, home: asyncio.AbstractEventLoop, *, after: int, in_background: bool) -> None:
         if in_background or (self._background is not None and home is self._background.loop):
             self._background_thread().post(work)
         elif not home.is_running() or (self._takeover is not None and home is self._takeover.loop):
             self._takeover_thread().post(work)
         else:
+            lane = self._lane_of(home)
             with self._lock:
-                lane = self._lanes.get(home)
-                if lane is None:
-                    lane = self._lanes[home] = LoopLane(home, self)
+                # The monitor forgets lanes without work.
+                self._lanes[home] = lane
                 lane.works.add(work)
             lane.post(work, after=after)
-        return work
+
+    def _lane_of(self, loop: asyncio.AbstractEventLoop) -> LoopLane:
+        lane = self._lanes.get(loop)
+        if lane is None:
+            with self._lock:
+                lane = self._lanes.setdefault(loop, LoopLane(loop, self))
+        return lane
 
     def run_sync(
         self,
@@ -129,10 +154,11 @@ class BackgroundExecutor:
         label: str,
         on_settled: Callable[[Settlement], None],
         timeout: float | None = None,
+        pool: WorkerPool | None = None,
     ) -> Work:
-        """Run a function in a worker thread."""
+        """Run a function in a worker thread, of the evaluators' pool unless another one is given."""
         work = self._track(Work(_never, label=label, on_settled=on_settled, timeout=timeout))
-        self.workers.submit(work, function)
+        (pool or self.workers).submit(work, function)
         return work
 
     def _track(self, work: Work) -> Work:
@@ -190,10 +216,15 @@ class BackgroundExecutor:
                     self._changed.wait_for(lambda: self._works)
                     self._monitor_sleeps = False
                     last_work = time.monotonic()
-            self._look(time.monotonic())
+            try:
+                self._look(time.monotonic())
+            except Exception as error:
+                # Without the monitor nothing is ever timed out or taken over again.
+                warn_safely(f'The monitor of evaluations went on after {describe(error)}.')
 
     def _look(self, now: float) -> None:
         self.workers.check(now)
+        self.callbacks.check(now)
         for loop, lane in list(self._lanes.items()):
             if loop.is_closed():
                 self.take_over(lane.release_all())
@@ -223,14 +254,15 @@ class BackgroundExecutor:
 
     def keep_open(self) -> None:
         """Note that work was handed in: whatever was shutting down before was not the process."""
-        self._shutdown_deadline = None
+        self._shutdown_spent = 0.0
 
-    def begin_shutdown(self) -> float:
-        """Begin shutting down, or go on with it. Returns the deadline on the monotonic clock."""
-        with self._lock:
-            if self._shutdown_deadline is None:
-                self._shutdown_deadline = time.monotonic() + self.shutdown_timeout
-            return self._shutdown_deadline
+    def shutdown_time_left(self) -> float:
+        """Seconds of `shutdown_timeout` that no end of a loop has spent waiting yet."""
+        return self.shutdown_timeout - self._shutdown_spent
+
+    def shutdown_time_spent(self, seconds: float) -> None:
+        """Note that the end of a loop was held up for so long."""
+        self._shutdown_spent += seconds
 
     def take_over(self, works: list[Work]) -> None:
         """Move works to the loop that takes over."""
@@ -275,15 +307,15 @@ class BackgroundExecutor:
 
     def _drain_at_exit(self) -> None:
         self._is_exiting = True
-        deadline = self.begin_shutdown()
         try:
-            idle = self.wait_idle(deadline - time.monotonic())
+            idle = self.wait_idle(self.shutdown_time_left())
         except BaseException:
             # Ctrl-C, or a second signal that raises: whoever sent it does not want to wait. What is left is told below.
             idle = False
         if not idle:
             self._on_exit()
             self.workers.leave('the process ended')
+            self.callbacks.leave('the process ended')
             with self._lock:
                 left = list(self._works)
             for work in left:
@@ -315,9 +347,15 @@ async def _wait_until_still(thread: LoopThread, loop: asyncio.AbstractEventLoop)
         if not still.done():
             still.set_result(None)
 
-    thread.when_still(lambda: loop.call_soon_threadsafe(resolve))
+    def when_still() -> None:
+        with contextlib.suppress(RuntimeError):
+            # A run whose loop has been closed in the meantime waits no longer.
+            loop.call_soon_threadsafe(resolve)
+
+    thread.when_still(when_still)
     timer = loop.call_later(GIVE_WAY, resolve)
     try:
         await still
     finally:
         timer.cancel()
+        thread.no_longer(when_still)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pydantic_evals.online import CallbackSink, OnErrorLocation
+from pydantic_evals.online import CallbackSink, OnErrorCallback, OnErrorLocation
 
 from ..delivery.counters import Counters
 from ..delivery.notices import Notices
 from ..errors import AssayError, describe
-from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
+from .evaluation import Evaluation
 from .report import Report
 from .work import Settlement
 
@@ -29,45 +29,44 @@ class Deliveries:
         self._notices = notices
 
     def deliver(self, report: Report) -> None:
-        """Hand the outcomes of a run to their sinks."""
+        """Hand the outcomes of a run to the sink they are for."""
         payload = report.payload()
         if payload is None:
             return
-        for sink in report.sinks:
-            label = f'the sink {type(sink).__name__}'
+        sink = report.sink
+        label = f'the sink {type(sink).__name__}'
 
-            def on_settled(settlement: Settlement, label: str = label) -> None:
-                error = error_of(settlement, label)
-                if error is not None:
-                    self._sink_failed(report, label, error)
+        def on_settled(settlement: Settlement) -> None:
+            error = error_of(settlement, label)
+            if error is not None:
+                self._sink_failed(report, label, error)
 
-            if isinstance(sink, CallbackSink):
-                function = partial(sink.callback, payload.results, payload.failures, payload.context)
-                self.call(function, sink.callback, report, label, on_settled)
-            else:
-                self.call(partial(sink.submit, payload), sink.submit, report, label, on_settled)
+        if isinstance(sink, CallbackSink):
+            function = partial(sink.callback, payload.results, payload.failures, payload.context)
+            self.call(function, sink.callback, report.first, label, on_settled)
+        else:
+            self.call(partial(sink.submit, payload), sink.submit, report.first, label, on_settled)
 
     def _sink_failed(self, report: Report, label: str, error: Exception) -> None:
         self._counters.count_sink_error()
         handlers = report.error_handlers()
         if not handlers:
             self._notices.warn(f'sink:{label}', f'Results were not delivered: {label} raised {describe(error)}.')
-        for handler, attached in handlers:
-            self._call_handler(handler, report, attached, error, 'sink')
+        for handler, evaluation in handlers:
+            self._call_handler(handler, evaluation, error, 'sink')
 
-    def tell_on_error(
-        self, report: Report, attached: AttachedEvaluator, error: Exception, location: OnErrorLocation
-    ) -> None:
+    def tell_on_error(self, evaluation: Evaluation, error: Exception, location: OnErrorLocation) -> None:
         """Tell an evaluator's `on_error` of an error in delivery, or warn where there is none."""
         self._counters.count_sink_error()
-        handler = attached.settings.on_error or report.config.on_error
+        attached = evaluation.attached
+        handler = attached.settings.on_error or evaluation.config.on_error
         if handler is None:
             self._notices.warn(f'{location}:{attached.key}', f'{location} of {attached.name} raised {describe(error)}.')
         else:
-            self._call_handler(handler, report, attached, error, location)
+            self._call_handler(handler, evaluation, error, location)
 
     def _call_handler(
-        self, handler: Any, report: Report, attached: AttachedEvaluator, error: Exception, location: OnErrorLocation
+        self, handler: OnErrorCallback, evaluation: Evaluation, error: Exception, location: OnErrorLocation
     ) -> None:
         def on_settled(settlement: Settlement) -> None:
             second = error_of(settlement, '`on_error`')
@@ -75,23 +74,27 @@ class Deliveries:
                 self._counters.count_sink_error()
                 self._notices.warn('on_error', f'`on_error` raised {describe(second)} when told of {describe(error)}.')
 
-        function = partial(handler, error, report.context, attached.evaluator, location)
-        self.call(function, handler, report, '`on_error`', on_settled)
+        function = partial(handler, error, evaluation.context, evaluation.attached.evaluator, location)
+        self.call(function, handler, evaluation, '`on_error`', on_settled)
 
     def call(
         self,
         function: Callable[[], Any],
         original: Callable[..., Any],
-        report: Report,
+        evaluation: Evaluation,
         label: str,
         on_settled: Callable[[Settlement], None],
     ) -> None:
         """Call a sink or a callback of the user: on the run's event loop if it is asynchronous, else in a thread."""
-        timeout = report.config.sink_timeout
+        timeout = evaluation.config.sink_timeout
 
         def run_async(function: Callable[[], Any], on_settled: Callable[[Settlement], None]) -> None:
             self._executor.run_async(
-                partial(_await_result, function), home=report.home, label=label, on_settled=on_settled, timeout=timeout
+                partial(_await_result, function),
+                home=evaluation.home,
+                label=label,
+                on_settled=on_settled,
+                timeout=timeout,
             )
 
         if inspect.iscoroutinefunction(original) or inspect.iscoroutinefunction(getattr(original, '__call__', None)):
@@ -105,7 +108,9 @@ class Deliveries:
             else:
                 on_settled(settlement)
 
-        self._executor.run_sync(function, label=label, on_settled=on_called, timeout=timeout)
+        self._executor.run_sync(
+            function, label=label, on_settled=on_called, timeout=timeout, pool=self._executor.callbacks
+        )
 
 
 async def _await_result(function: Callable[[], Any]) -> None:

@@ -36,7 +36,7 @@ class Evaluation:
         'home',
         'is_waiting',
         'probability',
-        'report',
+        'reports',
         'restarts',
         'started',
         'submitted',
@@ -49,14 +49,13 @@ class Evaluation:
         context: OnlineEvaluatorContext,
         *,
         probability: float,
-        report: Report,
         home: asyncio.AbstractEventLoop,
     ) -> None:
         self.attached = attached
         self.config = config
         self.context = context
         self.probability = probability
-        self.report = report
+        self.reports: list[Report] = []
         self.home = home
         self.attempts = 0
         self.restarts = 0

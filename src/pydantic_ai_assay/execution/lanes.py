@@ -26,8 +26,12 @@ MAX_MOVES = 12
 class LaneHost(Protocol):
     """What a lane needs from the pipeline."""
 
-    def begin_shutdown(self) -> float:
-        """Begin (or go on) shutting down; returns the deadline on the monotonic clock."""
+    def shutdown_time_left(self) -> float:
+        """Seconds for which the end of the loop may be held up."""
+        ...
+
+    def shutdown_time_spent(self, seconds: float) -> None:
+        """The end of the loop was held up for so long."""
         ...
 
     def take_over(self, works: list[Work]) -> None:
@@ -146,7 +150,8 @@ class LoopLane:
     def _start(self, work: Work, epoch: int) -> None:
         if work.is_settled or work.epoch != epoch:
             return
-        work.task = self.loop.create_task(self._run(work, epoch), context=Context())
+        # Not `create_task`: a task factory may begin the task here and now, which is too early.
+        work.task = asyncio.Task(self._run(work, epoch), loop=self.loop, context=Context())
         work.task.add_done_callback(partial(self._check_interrupted, work, epoch), context=self._context)
         if work.timeout is not None:
             work.timer = self.loop.call_later(work.timeout, self._expire, work, epoch, context=self._context)
@@ -183,7 +188,7 @@ class LoopLane:
 
     def _keep(self) -> None:
         if self._is_callers and self._keeper is None:
-            self._keeper = self.loop.create_task(self._keep_until_idle(), context=Context(), name='assay-keeper')
+            self._keeper = asyncio.Task(self._keep_until_idle(), loop=self.loop, context=Context(), name='assay-keeper')
             # Where a loop is dropped without being closed, its pending tasks are, too, and that is no fault.
             forget(self._keeper)
 
@@ -227,13 +232,15 @@ class LoopLane:
                 timer.cancel()
 
     async def _drain(self) -> None:
-        deadline = self._host.begin_shutdown()
+        began = time.monotonic()
+        deadline = began + self._host.shutdown_time_left()
         while self.works and (remaining := deadline - time.monotonic()) > 0:
             try:
                 await self._until_woken(remaining)
             except asyncio.CancelledError:
                 # The loop is ending all the same; the deadline bounds how long we hold it up.
                 continue
+        self._host.shutdown_time_spent(time.monotonic() - began)
         if self.works:
             self._host.take_over(self.release_all())
         self._host.lane_drained()

@@ -100,7 +100,7 @@ class Pipeline:
         with self._lock:
             waiting = sum(map(len, self._queues.values()))
             waiting_bytes = sum(queue.bytes for queue in self._queues.values())
-        return self.counters.stats(pending=len(self.pending()), waiting=waiting, waiting_bytes=waiting_bytes)
+        return self.counters.stats(pending=self._pending_count(), waiting=waiting, waiting_bytes=waiting_bytes)
 
     def pending(self) -> tuple[PendingEvaluation, ...]:
         """The evaluations that have not ended."""
@@ -119,6 +119,10 @@ class Pipeline:
             for evaluation in list(self._evaluations)
         ]
         return (*waiting_to_start, *started)
+
+    def _pending_count(self) -> int:
+        submitted = list(self._submitted.values())
+        return len(self._evaluations) + sum(len(part.candidates) for each in submitted for part in each.chosen)
 
     def _waiting_count(self) -> int:
         with self._lock:
@@ -150,42 +154,52 @@ class Pipeline:
         """Turn the candidates of a run into evaluations."""
         run = submission.record()
         evaluations: list[Evaluation] = []
-        reports: dict[tuple[int, int], Report] = {}
+        reports: dict[int, Report] = {}
         contexts: dict[int, OnlineEvaluatorContext] = {}
-        judging: set[str] = set()
+        for (attached, config), probability in self._choose(submission, run):
+            source = attached.settings.sink if attached.settings.sink is not None else config.default_sink
+            sinks = as_sinks(source)
+            if not sinks and not config.emit_otel_events:
+                self.counters.count('skipped', attached.name, run.target)
+                continue
+            context = contexts.get(id(config))
+            if context is None:
+                context = contexts[id(config)] = build_context(run, config.metadata)
+            evaluation = Evaluation(attached, config, context, probability=probability, home=home)
+            for identity, sink in sinks.items():
+                report = reports.get(identity)
+                if report is None:
+                    report = reports[identity] = Report(sink, evaluation)
+                report.expect()
+                evaluation.reports.append(report)
+            evaluations.append(evaluation)
+        return evaluations
+
+    def _choose(
+        self, submission: Submission, run: RunRecord
+    ) -> list[tuple[tuple[AttachedEvaluator, OnlineEvalConfig], float]]:
+        """The evaluators that are to judge a finished run, each once, with their probability.
+
+        Where one is attached more than once, its draw is the same each time, so the greatest probability is the true one.
+        """
+        chosen: dict[str, tuple[AttachedEvaluator, OnlineEvalConfig]] = {}
+        probabilities: dict[str, float] = {}
         passed_over: dict[str, tuple[AttachedEvaluator, EvaluationStatus]] = {}
         for part in submission.chosen:
-            config = part.config
             for candidate in part.candidates:
                 attached = candidate.attached
-                if attached.key in judging:
-                    continue
                 verdict = choose_after_run(candidate, run)
                 if verdict.error is not None:
-                    self.sampling_failed(attached, config, verdict.error)
-                if verdict.status != 'chosen':
+                    self.sampling_failed(attached, part.config, verdict.error)
+                if verdict.status == 'chosen':
+                    chosen.setdefault(attached.key, (attached, part.config))
+                    probabilities[attached.key] = max(probabilities.get(attached.key, 0.0), verdict.probability)
+                else:
                     passed_over[attached.key] = (attached, verdict.status)
-                    continue
-                context = contexts.get(id(config))
-                if context is None:
-                    context = contexts[id(config)] = build_context(run, config.metadata)
-                source = attached.settings.sink if attached.settings.sink is not None else config.default_sink
-                key = (id(config), id(source))
-                report = reports.get(key)
-                if report is None:
-                    report = reports[key] = Report(as_sinks(source), config, context, home)
-                if not report.sinks and not config.emit_otel_events:
-                    passed_over[attached.key] = (attached, 'skipped')
-                    continue
-                judging.add(attached.key)
-                report.expect()
-                evaluations.append(
-                    Evaluation(attached, config, context, probability=verdict.probability, report=report, home=home)
-                )
         for key, (attached, status) in passed_over.items():
-            if key not in judging:
+            if key not in chosen:
                 self.counters.count(status, attached.name, run.target)
-        return evaluations
+        return [(chosen[key], probabilities[key]) for key in chosen]
 
     def _on_expanded(self, submission: Submission, settlement: Settlement) -> None:
         del self._submitted[id(submission)]
@@ -195,7 +209,10 @@ class Pipeline:
             return
         self._evaluations.update(evaluations)
         for evaluation in evaluations:
-            self._admit(evaluation)
+            try:
+                self._admit(evaluation)
+            except Exception as error:
+                self._finish(evaluation, evaluation.outcome(Settlement(error=error)))
         if not evaluations:
             submission.discard()
 
@@ -268,10 +285,10 @@ class Pipeline:
         def on_settled(settlement: Settlement) -> None:
             error = error_of(settlement, '`on_max_concurrency`')
             if error is not None:
-                self._deliveries.tell_on_error(evaluation.report, attached, error, 'on_max_concurrency')
+                self._deliveries.tell_on_error(evaluation, error, 'on_max_concurrency')
 
         self._deliveries.call(
-            partial(handler, evaluation.context), handler, evaluation.report, '`on_max_concurrency`', on_settled
+            partial(handler, evaluation.context), handler, evaluation, '`on_max_concurrency`', on_settled
         )
 
     def _start(self, evaluation: Evaluation) -> None:
@@ -342,9 +359,13 @@ class Pipeline:
             try:
                 emit_events(outcome, run, include_baggage=config.include_baggage)
             except Exception as error:
-                self._deliveries.tell_on_error(evaluation.report, evaluation.attached, error, 'sink')
-        if evaluation.report.add(evaluation.attached, outcome):
-            self._deliveries.deliver(evaluation.report)
+                self._deliveries.tell_on_error(evaluation, error, 'sink')
+        for report in evaluation.reports:
+            if report.add(evaluation, outcome):
+                self._deliveries.deliver(report)
+        if run.spans is not None:
+            # The run is long over; what its background tasks still do belongs to nobody.
+            run.spans.close()
 
     def _report_left(self) -> None:
         """Name, in one warning, what the end of the process leaves undone."""

@@ -20,6 +20,8 @@ from opentelemetry._logs import get_logger_provider
 
 __all__ = ('ExitGuard', 'flush_telemetry')
 
+Handler = Callable[[int, FrameType | None], Any]
+
 FLUSH_MILLISECONDS = 5_000
 CHECK_SECONDS = 1.0
 """Seconds between looks at who handles SIGTERM."""
@@ -32,7 +34,7 @@ class ExitGuard:
         self._drain = drain
         self._is_installed = False
         self._is_drained = False
-        self._handler: Callable[[int, FrameType | None], Any] | None = None
+        self._installed: Handler | None = None
         self._is_signal_blocked = False
         self._next_check = 0.0
 
@@ -63,16 +65,24 @@ class ExitGuard:
             return
         self._next_check = now + CHECK_SECONDS
         current = signal.getsignal(signal.SIGTERM)
-        if current == self._on_signal or not callable(current) or not hasattr(signal, 'pthread_sigmask'):
+        if current is self._installed or not callable(current) or not hasattr(signal, 'pthread_sigmask'):
             return
-        self._handler = current
-        signal.signal(signal.SIGTERM, self._on_signal)
+        self._installed = self._in_front_of(current)
+        signal.signal(signal.SIGTERM, self._installed)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        self._is_signal_blocked = True
-        assert self._handler is not None
-        self._handler(number, frame)
+    def _in_front_of(self, handler: Handler) -> Handler:
+        """A handler that blocks the signal and then calls `handler`.
+
+        A library's handler may call the one it found, which may be an earlier one of ours: that one only passes on.
+        """
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if on_signal is self._installed and not self._is_signal_blocked:
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+                self._is_signal_blocked = True
+            handler(number, frame)
+
+        return on_signal
 
     def loop_ended(self) -> None:
         """If a SIGTERM is pending, drain what other loops and threads have left, and let the signal through."""

@@ -115,12 +115,19 @@ def failure_of(error: BaseException, attached: AttachedEvaluator) -> EvaluatorFa
     identity = attached.known_identity
     return EvaluatorFailure(
         name=attached.name,
-        error_message=_clean(describe(error)),
+        error_message=_clean(_message(error)),
         error_stacktrace=_clean(_stacktrace(error)),
         source=attached.source,
         evaluator_version=identity.version if identity is not None else None,
         error_type=type(error).__name__,
     )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return f'{type(error).__name__}: {error}'
+    except BaseException:
+        return describe(error)
 
 
 def _stacktrace(error: BaseException) -> str:
@@ -164,7 +171,7 @@ class EvaluatorSpan:
                 'exception',
                 {
                     'exception.type': type(exc).__name__,
-                    'exception.message': _clean(describe(exc)),
+                    'exception.message': _clean(_message(exc)),
                     'exception.stacktrace': _clean(_stacktrace(exc)),
                 },
             )

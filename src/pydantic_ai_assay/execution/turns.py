@@ -9,7 +9,9 @@ share no client (or already fail), and there is nothing to protect by standing s
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import Callable
 
 from .lanes import LaneHost, LoopLane
@@ -49,6 +51,7 @@ class LoopThread:
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_held = False
+        self._held_since = 0.0
         self._is_turning = False
         self._on_standstill: list[Callable[[], object]] = []
 
@@ -76,11 +79,17 @@ class LoopThread:
         """Whether there is work here."""
         return bool(self.lane.works)
 
+    @property
+    def held_for(self) -> float:
+        """Seconds for which the loop has been told to stand still while there was work."""
+        return time.monotonic() - self._held_since if self._is_held and self.lane.works else 0.0
+
     def hold(self) -> None:
         """Let the loop stand still, as soon as what it is doing gives way."""
         with self._condition:
             if not self._is_held:
                 self._is_held = True
+                self._held_since = time.monotonic()
                 if self._is_turning:
                     self.loop.call_soon_threadsafe(self.loop.stop)
 
@@ -112,9 +121,20 @@ class LoopThread:
                     self._condition.wait()
                 self._is_turning = True
             self.loop.stood_still += self.loop.time() - still_since
-            self.loop.run_forever()
+            try:
+                self.loop.run_forever()
+            except BaseException:
+                # A task within an evaluator raised `SystemExit` or `KeyboardInterrupt`, which asyncio lets through. It ends
+                # that task; the loop goes on for the others.
+                logging.getLogger('pydantic_ai_assay').debug('an evaluator tried to end the process', exc_info=True)
             with self._condition:
                 self._is_turning = False
                 callbacks, self._on_standstill = self._on_standstill, []
             for callback in callbacks:
                 callback()
+
+    def no_longer(self, callback: Callable[[], object]) -> None:
+        """Do not call `callback` any more."""
+        with self._condition:
+            if callback in self._on_standstill:
+                self._on_standstill.remove(callback)

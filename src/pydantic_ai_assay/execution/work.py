@@ -8,6 +8,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..delivery.notices import warn_safely
+from ..errors import describe
+
 if TYPE_CHECKING:
     from .lanes import LoopLane
 
@@ -79,14 +82,16 @@ class Work:
             forget(self.task)
         try:
             self._on_settled(settlement)
-        finally:
-            self.task = self.timer = None
-            if timer is not None and lane is not None:
-                lane.cancel_timer(timer)
-            if lane is not None:
-                lane.discard(self)
-            if self.on_end is not None:
-                self.on_end(self)
+        except Exception as error:
+            # The thread or loop we are in has others to see to.
+            warn_safely(f'Settling {self.label} raised {describe(error)}.')
+        self.task = self.timer = None
+        if timer is not None and lane is not None:
+            lane.cancel_timer(timer)
+        if lane is not None:
+            lane.discard(self)
+        if self.on_end is not None:
+            self.on_end(self)
         return True
 
     def begin_anew(self) -> asyncio.Task[None] | None:

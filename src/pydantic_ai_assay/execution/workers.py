@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
+from ..errors import AssayError
 from .work import Settlement, Work
 
 __all__ = ('WorkerPool',)
@@ -18,6 +19,8 @@ MAX_THREADS = 64
 """Bound on all threads, those that hang in an evaluator that timed out included."""
 WORKERS_UNMEASURED = 4
 """Bound on workers where the system does not tell how much processor time a thread has used."""
+MAX_HUNG = 8
+"""Threads that may hang in calls of one name, after which no more of its calls are started."""
 IDLE_SECONDS = 5.0
 WAITING_SHARE = 0.1
 """Share of a processor below which a worker counts as waiting rather than computing. One that computes gets more even
@@ -44,9 +47,10 @@ class WorkerPool:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._queue: deque[tuple[Work, Callable[[], Any]]] = deque()
+        self._queue: deque[tuple[Work, Callable[[], Any], float]] = deque()
         self._workers: set[_Worker] = set()
         self._abandoned = 0
+        self._hung: Counter[str] = Counter()
         self._idle = 0
         self._window: tuple[float, float, int] | None = None
 
@@ -58,7 +62,7 @@ class WorkerPool:
     def submit(self, work: Work, function: Callable[[], Any]) -> None:
         """Run `function` in a thread and settle `work` with what comes of it."""
         with self._condition:
-            self._queue.append((work, function))
+            self._queue.append((work, function, time.monotonic()))
             if not self._workers:
                 self._add_worker()
             elif self._idle:
@@ -76,11 +80,23 @@ class WorkerPool:
             elif not self._workers or self._are_all_waiting(now):
                 for _ in range(max(1, len(self._workers))):
                     self._add_worker()
+            late = self._give_up_queued(now)
+        for work in late:
+            work.settle(work.epoch, Settlement(timed_out=True))
+
+    def _give_up_queued(self, now: float) -> list[Work]:
+        """What has waited longer than its timeout while every thread hangs. Call with the lock held."""
+        if self._workers:
+            return []
+        late = [item for item in self._queue if item[0].timeout is not None and now - item[2] > item[0].timeout]
+        for item in late:
+            self._queue.remove(item)
+        return [work for work, _, _ in late]
 
     def leave(self, reason: str) -> None:
         """Settle everything that has not ended as left undone."""
         with self._condition:
-            left = [work for work, _ in self._queue]
+            left = [work for work, _, _ in self._queue]
             self._queue.clear()
             left.extend(worker.work for worker in self._workers if worker.work is not None)
         for work in left:
@@ -92,6 +108,7 @@ class WorkerPool:
                 return
             worker.is_abandoned = True
             self._abandoned += 1
+            self._hung[work.label] += 1
             self._workers.discard(worker)
             if self._queue and not self._workers:
                 self._add_worker()
@@ -126,7 +143,12 @@ class WorkerPool:
     def _main(self, worker: _Worker) -> None:
         while (item := self._next(worker)) is not None:
             work, function = item
+            label = work.label
             try:
+                if self._hung[label] >= MAX_HUNG:
+                    raise AssayError(
+                        f'{MAX_HUNG} earlier calls of {label} hang in threads; none is started until one returns.'
+                    )
                 value = Context().run(function)
             except BaseException as error:
                 settlement = Settlement(error=error)
@@ -139,6 +161,7 @@ class WorkerPool:
                 worker.work = worker.deadline = None
                 if worker.is_abandoned:
                     self._abandoned -= 1
+                    self._hung[label] -= 1
                     return
 
     def _next(self, worker: _Worker) -> tuple[Work, Callable[[], Any]] | None:
@@ -150,7 +173,7 @@ class WorkerPool:
             if not self._queue:
                 self._workers.discard(worker)
                 return None
-            work, function = self._queue.popleft()
+            work, function, _ = self._queue.popleft()
             worker.work = work
             if work.timeout is not None:
                 worker.deadline = time.monotonic() + work.timeout

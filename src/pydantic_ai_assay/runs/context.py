@@ -65,7 +65,7 @@ def build_context(run: RunRecord, settings_metadata: dict[str, Any] | None) -> O
         name=run.run_id,
         inputs=run.inputs,
         output=run.output,
-        expected_output=None,
+        expected_output=run.expected_output,
         metadata=metadata,
         duration=run.duration,
         attributes=dict(run.attributes),

@@ -33,12 +33,13 @@ RunOutcome = Literal['success', 'error', 'cancelled', 'deferred']
 RUN_OUTCOMES: tuple[RunOutcome, ...] = get_args(RunOutcome)
 
 
-@dataclass(kw_only=True, frozen=True)
+@dataclass(kw_only=True, frozen=True, eq=False)
 class RunRecord:
     """What one run left behind.
 
     The record is a snapshot: it does not change when the agent runs again with the same message list, usage or
-    metadata objects. `deps`, `inputs` and `output` are held by reference.
+    metadata objects. Messages, `deps`, `inputs` and `output` are held by reference. Two records are equal only if they are
+    one.
     """
 
     run_id: str
@@ -61,6 +62,8 @@ class RunRecord:
     """The id of the run from whose tool (or hook) this run was started, if any."""
     conversation_id: str | None = None
     """The id of the conversation the run belongs to."""
+    expected_output: Any = None
+    """What the output should have been, where that is known."""
     error: BaseException | None = None
     """The exception the run ended with, on `'error'` and `'cancelled'`."""
     messages: tuple[ModelMessage, ...] = ()
@@ -68,7 +71,7 @@ class RunRecord:
     new_message_index: int = 0
     """Index in `messages` of this run's first message."""
     usage: RunUsage = field(default_factory=RunUsage)
-    """What this run used, runs it shared a usage object with left out."""
+    """What this run used; what earlier runs added to a usage object they share is left out."""
     model_name: str | None = None
     """Name of the model the run started with."""
     metadata: dict[str, Any] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from ..errors import AssayError, describe
 from ..runs.record import RunRecord
 from ..settings import OnlineEvalConfig, OnlineEvaluator, SampleRate, SamplingContext
 from .draw import uniform_draw
@@ -106,8 +107,8 @@ def choose_before_run(
             number = (
                 _resolve(rate, each, config, started, unit) if callable(rate) else as_probability(rate, 'sample_rate')
             )
-        except Exception as error:
-            failed(each, error)
+        except BaseException as error:
+            failed(each, own_fault(error))
             continue
         draw = uniform_draw(unit, '' if config.sampling_mode == 'correlated' else each.key)
         if draw < number or settings.when is not None:
@@ -137,6 +138,21 @@ def _resolve(
     return as_probability(rate(context), 'sample_rate')
 
 
+def own_fault(error: BaseException) -> Exception:
+    """What a callable of the user raised, as an error that callbacks take and that ends nothing but its evaluation.
+
+    Raises:
+        KeyboardInterrupt: If that is what it is: somebody pressed Ctrl-C.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    if isinstance(error, Exception):
+        return error
+    wrapped = AssayError(describe(error))
+    wrapped.__cause__ = error
+    return wrapped
+
+
 def as_probability(value: object, source: str) -> float:
     if isinstance(value, bool | int | float) and 0.0 <= value <= 1.0:
         return float(value)
@@ -152,8 +168,8 @@ def choose_after_run(candidate: Candidate[ChoosableT], run: RunRecord) -> Verdic
     if settings.when is not None:
         try:
             probability = max(probability, as_probability(settings.when(run), 'when'))
-        except Exception as error:
-            return Verdict(status='skipped', error=error)
+        except BaseException as error:
+            return Verdict(status='skipped', error=own_fault(error))
     if candidate.draw < probability:
         return Verdict(status='chosen', probability=probability)
     return Verdict(status='sampled_out', probability=probability)
