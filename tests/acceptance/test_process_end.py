@@ -53,6 +53,30 @@ def test_what_does_not_finish_is_named_in_one_warning(tmp_path: Path, how: str) 
     assert f"'dropped': {left[0]}" in done.stdout
 
 
+def test_what_has_not_begun_at_the_end_is_named_as_well(tmp_path: Path) -> None:
+    done = run_program('hangs.py', 'at once', scores=tmp_path / 'scores')
+    assert done.returncode == 0
+    assert done.stderr.count('AssayWarning') == 1, done.stderr
+    assert '1 evaluation(s) did not finish within shutdown_timeout=0 seconds' in done.stderr
+    assert "'dropped': 1" in done.stdout
+
+
+@pytest.mark.parametrize(('how', 'sink'), [('sink', 'Hanging'), ('callback', 'CallbackSink')])
+def test_a_sink_that_does_not_end_is_named(tmp_path: Path, how: str, sink: str) -> None:
+    done = run_program('undelivered.py', how, scores=tmp_path / 'scores')
+    assert done.returncode == 0
+    assert f'The process ended before all results were delivered; left: the sink {sink}.' in done.stderr
+    assert f'Results were not delivered: the sink {sink} raised AssayError' in done.stderr
+
+
+@pytest.mark.parametrize(('how', 'expected'), [('at first', 1), ('after a run', 2)])
+def test_a_thread_that_outlives_the_main_thread_can_wait_for_its_own(tmp_path: Path, how: str, expected: int) -> None:
+    done = run_program('lingering.py', how, scores=tmp_path / 'scores')
+    assert done.returncode == 0, done.stderr
+    assert len(scores_of(tmp_path / 'scores')) == expected
+    assert done.stderr == ''
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))

@@ -29,7 +29,7 @@ class HangInThread(Evaluator[Any, Any, Any]):
 
 how = sys.argv[1]
 evaluator = OnlineEvaluator(evaluator=HangInThread() if how == 'sync evaluator' else Hang(), max_concurrency=2)
-config = OnlineEvalConfig(shutdown_timeout=0.5)
+config = OnlineEvalConfig(shutdown_timeout=0 if how == 'at once' else 0.5)
 agent = Agent(MODEL, name='hanging', capabilities=[OnlineEvaluation(evaluators=[evaluator], config=config)])
 atexit.register(lambda: print(dict(stats().by_status)))
 

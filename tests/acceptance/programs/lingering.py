@@ -5,11 +5,11 @@ import sys
 import threading
 
 from pydantic_ai import Agent
-from recording import CONFIG, MODEL, Slow, SlowSync
+from recording import CONFIG, MODEL, SlowSync
 
 from pydantic_ai_assay import OnlineEvaluation, wait_for_evaluations
 
-agent = Agent(MODEL, name='lingering', capabilities=[OnlineEvaluation(evaluators=[Slow(), SlowSync()], config=CONFIG)])
+agent = Agent(MODEL, name='lingering', capabilities=[OnlineEvaluation(evaluators=[SlowSync()], config=CONFIG)])
 main_has_ended = threading.Event()
 
 
