@@ -42,9 +42,14 @@ async def run_evaluators(
                 raise
             outcomes[index] = failure_of(error, attached)
 
-    async with anyio.create_task_group() as group:
-        for index, evaluator in enumerate(evaluators):
-            group.start_soon(run, index, attach(evaluator))
+    attached = [attach(evaluator) for evaluator in evaluators]
+    try:
+        async with anyio.create_task_group() as group:
+            for index, each in enumerate(attached):
+                group.start_soon(run, index, each)
+    except BaseExceptionGroup as errors:
+        # What a task lets through besides a cancellation is Ctrl-C, which nobody expects in a group.
+        raise KeyboardInterrupt from errors
 
     results = [result for outcome in outcomes if not isinstance(outcome, EvaluatorFailure) for result in outcome]
     return results, [outcome for outcome in outcomes if isinstance(outcome, EvaluatorFailure)]
@@ -53,8 +58,24 @@ async def run_evaluators(
 async def _evaluate(attached: AttachedEvaluator, context: EvaluatorContext[Any, Any, Any]) -> Any:
     if attached.is_async:
         return await attached.evaluator.evaluate_async(context)
-    output = await anyio.to_thread.run_sync(attached.evaluator.evaluate, context, abandon_on_cancel=True)
+    output, error = await anyio.to_thread.run_sync(_call, attached.evaluator, context, abandon_on_cancel=True)
+    if error is not None:
+        raise error
     return await output if inspect.isawaitable(output) else output
+
+
+def _call(
+    evaluator: Evaluator[Any, Any, Any], context: EvaluatorContext[Any, Any, Any]
+) -> tuple[Any, BaseException | None]:
+    """Call a synchronous evaluator in a thread.
+
+    What it returns or raises comes back wrapped: trio takes no coroutine from a thread, and a `GeneratorExit` from one
+    would close the coroutines that wait for it.
+    """
+    try:
+        return evaluator.evaluate(context), None
+    except BaseException as error:
+        return None, error
 
 
 def _is_our_cancellation(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -69,7 +69,7 @@ class OpenAIServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def openai_server(delay: float = 0.02) -> Iterator[OpenAIServer]:
+def openai_server(delay: float = 0.02) -> Generator[OpenAIServer]:
     server = OpenAIServer(delay)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -11,7 +11,9 @@ from processes import run_program, scores_of
 pytestmark = pytest.mark.acceptance
 
 
-@pytest.mark.parametrize(('how', 'least', 'code'), [('leaves', 6, 3), ('goes on', 12, 0), ('is handled later', 8, 3)])
+@pytest.mark.parametrize(
+    ('how', 'least', 'code'), [('leaves', 6, 3), ('goes on', 12, 0), ('is handled later', 8, 3), ('is chained', 8, 3)]
+)
 def test_a_program_that_handles_the_signal_finishes_what_is_pending(
     tmp_path: Path, how: str, least: int, code: int
 ) -> None:

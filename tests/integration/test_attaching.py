@@ -234,7 +234,7 @@ async def test_objects_of_pydantic_evals_are_accepted_as_they_are(collected: Col
     evaluator = upstream.OnlineEvaluator(evaluator=Calling(_metadata), max_concurrency=3)
     agent = Agent(TestModel(), capabilities=[OnlineEvaluation(evaluators=[evaluator], config=config)])
     # Later changes show through, as they do there.
-    config.default_sink = collected
+    vars(config)['default_sink'] = collected
     await agent.run('hi')
     evaluator.sample_rate = 0.0
     await agent.run('hi')
@@ -268,7 +268,7 @@ async def test_the_run_carries_the_conversation(config: OnlineEvalConfig, collec
 
     agent = Agent(
         TestModel(custom_output_text='hello'),
-        deps_type=dict,
+        deps_type=object,
         capabilities=[OnlineEvaluation(evaluators=[Calling(texts)], config=config)],
     )
     deps = {'database': object()}

@@ -91,7 +91,7 @@ async def test_a_nested_agent_has_its_own_subtree_and_is_in_its_callers_tree(
         return int(ctx.metrics['requests'])
 
     expert = evaluated(collected, tree, requests, name='expert agent')
-    expert.tool_plain(lambda: 'known', name='remember')
+    expert.tool_plain(name='remember')(lambda: 'known')
     asker = evaluated(collected, tree, requests, name='asking agent')
 
     @asker.tool
@@ -114,7 +114,7 @@ async def test_evaluators_of_pydantic_evals_read_it_as_they_are(traced: CaptureL
     config = OnlineEvalConfig(default_sink=collected)
     evaluators = [HasMatchingSpan(query={'name_contains': 'execute_tool'}), MaxToolCalls(max_calls=3)]
     agent = Agent(TestModel(), capabilities=[OnlineEvaluation(evaluators=evaluators, config=config)])
-    agent.tool_plain(lambda: 'x', name='tool')
+    agent.tool_plain(name='tool')(lambda: 'x')
     await agent.run('hi')
     await wait_for_evaluations()
     assert collected.values == {'HasMatchingSpan': True, 'MaxToolCalls': True}
@@ -156,7 +156,7 @@ async def test_long_span_attributes_are_shortened_visibly(traced: CaptureLogfire
         return 'x' * 100_000 in str(run_of(ctx).messages)
 
     agent = evaluated(collected, longest, told, whole, span_attribute_limit=1_000)
-    agent.tool_plain(lambda: 'x' * 100_000, name='verbose')
+    agent.tool_plain(name='verbose')(lambda: 'x' * 100_000)
     await agent.run('hi')
     await wait_for_evaluations()
     assert collected.values['told'] is True
@@ -171,7 +171,7 @@ async def test_no_limit_on_span_attributes(traced: CaptureLogfire, collected: Co
         return any('characters left out' in str(node.attributes) for node in ctx.span_tree)
 
     agent = evaluated(collected, told, span_attribute_limit=None)
-    agent.tool_plain(lambda: 'x' * 100_000, name='verbose')
+    agent.tool_plain(name='verbose')(lambda: 'x' * 100_000)
     await agent.run('hi')
     await wait_for_evaluations()
     assert collected.values == {'told': False}

@@ -82,7 +82,7 @@ def test_the_summary_counts_each_evaluation_once(lines: list[str]) -> None:
     assert {name: row for name, row in rows.items() if name not in ('Trouble', 'all')} == snapshot(
         {
             'evaluations': ['scored', 'sampled_out', 'skipped', 'failed', 'dropped'],
-            'Ending': ["4", "4", "0", '0', '0'],
+            'Ending': ['4', '4', '0', '0', '0'],
             'Polite': ['7', '0', '1', '0', '0'],
             'Words': ['7', '0', '1', '0', '0'],
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,10 +23,12 @@ from pydantic_ai_assay import (
     OnlineEvalConfig,
     OnlineEvaluation,
     OnlineEvaluator,
+    RunRecord,
     stats,
     wait_for_evaluations,
 )
-from pydantic_ai_assay.execution.pipeline import PIPELINE
+from pydantic_ai_assay.execution.attached import attach
+from pydantic_ai_assay.execution.pipeline import PIPELINE, Chosen
 
 pytestmark = pytest.mark.anyio
 
@@ -239,3 +242,61 @@ def test_ctrl_c_in_a_sampling_rate_ends_the_run_as_it_would_anywhere(collected: 
     agent = evaluating(collected, OnlineEvaluator(evaluator=NotEmpty(), sample_rate=interrupt))
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(agent.run('hi'))
+
+
+class Odd:
+    """An object that does not even say what it is."""
+
+    @property
+    def __class__(self) -> Any:
+        raise LookupError('no class')
+
+
+async def test_a_run_whose_size_cannot_be_estimated_is_a_failure_of_its_own(collected: Collected, gate: Gate) -> None:
+    async def wait(ctx: Context) -> bool:
+        await gate.pass_async()
+        return True
+
+    agent = evaluating(collected, OnlineEvaluator(evaluator=Awaiting(wait), max_concurrency=1))
+    for _ in range(2):
+        await agent.run('hi', metadata={'odd': Odd()})
+    while 'sampling' in PIPELINE.executor.labels:
+        await asyncio.sleep(0)
+    gate.open()
+    await wait_for_evaluations()
+    assert sorted(outcome.status for outcome in collected.outcomes) == ['failed', 'scored']
+    assert [failure.error_message for failure in collected.failures] == ['LookupError: no class']
+
+
+async def test_whatever_makes_a_record_can_hand_it_in(collected: Collected) -> None:
+    """An agent's run is one way; spans are not to be had on every one."""
+
+    class Stored:
+        run_id = 'stored-1'
+        target = 'archive'
+
+        def __init__(self) -> None:
+            config = OnlineEvalConfig(default_sink=collected)
+            self.chosen = [Chosen(config, [attach(NotEmpty()).certain])]
+
+        def record(self) -> RunRecord:
+            return RunRecord(
+                run_id=self.run_id,
+                target=self.target,
+                outcome='success',
+                inputs='hi',
+                output='hello',
+                started_at=datetime(2026, 1, 2, tzinfo=UTC),
+                duration=1.0,
+            )
+
+        def discard(self) -> None: ...
+
+    PIPELINE.submit(Stored())
+    await wait_for_evaluations()
+    assert collected.values == {'NotEmpty': True}
+    assert collected.run.target == 'archive'
+
+
+def test_it_is_not_made_from_an_agent_spec() -> None:
+    assert OnlineEvaluation.get_serialization_name() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_evals.evaluators import Evaluator
 
 from pydantic_ai_assay import OnlineEvalConfig, OnlineEvaluation, OnlineEvaluator, wait_for_evaluations
+from pydantic_ai_assay.execution import background
 from pydantic_ai_assay.execution.pipeline import PIPELINE
 
 BOUND = 10.0
@@ -29,9 +30,7 @@ def evaluating(
     return Agent(
         TestModel(custom_output_text='hello') if model is None else model,
         name='judged',
-        capabilities=[
-            OnlineEvaluation(evaluators=evaluators, config=OnlineEvalConfig(default_sink=sink, **settings))
-        ],
+        capabilities=[OnlineEvaluation(evaluators=evaluators, config=OnlineEvalConfig(default_sink=sink, **settings))],
     )
 
 
@@ -163,9 +162,7 @@ def test_with_agents_on_several_loops_none_stands_still(collected: Collected) ->
 
     plain = Agent(FunctionModel(answer), capabilities=[OnlineEvaluation(evaluators=[])])
     outputs: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: outputs.append(asyncio.run(plain.run('hi')).output)) for _ in range(2)
-    ]
+    threads = [threading.Thread(target=lambda: outputs.append(asyncio.run(plain.run('hi')).output)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -173,6 +170,61 @@ def test_with_agents_on_several_loops_none_stands_still(collected: Collected) ->
     assert outputs == ['hello', 'hello']
     ticking.is_ending = True
     assert all_ended()
+
+
+@pytest.mark.usefixtures('loop_of_run_sync')
+def test_an_agent_that_does_not_stop_running_keeps_no_evaluation_from_going_on(
+    collected: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was taken over goes back to the loop that runs: there, too, a shared client is used from one loop."""
+    monkeypatch.setattr(background, 'HELD_TOO_LONG', 0.05)
+    is_judged = threading.Event()
+    places: list[str] = []
+
+    async def judge(ctx: Context) -> str:
+        places.append(here())
+        if len(places) == 1:
+            taken_over.set()
+            await asyncio.get_running_loop().create_future()
+        is_judged.set()
+        return here()
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        while not is_judged.is_set():
+            await asyncio.sleep(0.001)
+        return ModelResponse(parts=[TextPart('hello')])
+
+    taken_over = threading.Event()
+    evaluating(collected, Awaiting(judge)).run_sync('hi')
+    assert taken_over.wait(BOUND)
+    busy = Agent(FunctionModel(answer), capabilities=[OnlineEvaluation(evaluators=[])])
+    assert busy.run_sync('hi').output == 'hello'
+    assert all_ended()
+    assert places == [TAKEOVER, 'MainThread']
+
+
+@pytest.mark.usefixtures('loop_of_run_sync')
+@pytest.mark.parametrize('error', [SystemExit, KeyboardInterrupt])
+def test_a_task_of_an_evaluator_that_ends_the_process_ends_itself(
+    collected: Collected, error: type[BaseException]
+) -> None:
+    """asyncio lets it through to the thread of the loop, which goes on for the others."""
+
+    async def leave() -> None:
+        raise error
+
+    async def judge(ctx: Context) -> bool:
+        await asyncio.create_task(leave())
+        return True
+
+    async def other(ctx: Context) -> str:
+        await asyncio.sleep(0.001)
+        return here()
+
+    evaluating(collected, Awaiting(judge, 'leaving'), Awaiting(other, 'other')).run_sync('hi')
+    assert all_ended()
+    assert collected.values == {'other': TAKEOVER}
+    assert [(failure.name, failure.error_type) for failure in collected.failures] == [('leaving', error.__name__)]
 
 
 @pytest.mark.usefixtures('ends_at_once')
@@ -339,4 +391,3 @@ def test_ctrl_c_in_an_evaluator_on_the_main_threads_loop_ends_that_loop(collecte
         asyncio.run(main())
     assert all_ended()
     assert [failure.error_type for failure in collected.failures] == ['KeyboardInterrupt']
-

@@ -330,6 +330,10 @@ def failing_at_first_async(errors: list[BaseException]) -> Awaiting:
     return Awaiting(evaluate, 'flaky async')
 
 
+def is_busy(error: BaseException) -> bool:
+    return 'busy' in str(error)
+
+
 async def test_errors_that_can_pass_are_retried_and_others_are_not(collected: Collected) -> None:
     def passing() -> list[BaseException]:
         return [ConnectionError('reset'), ModelHTTPError(status_code=429, model_name='m')]
@@ -361,7 +365,7 @@ async def test_errors_that_can_pass_are_retried_and_others_are_not(collected: Co
 
     agent = evaluating(
         collected,
-        settings(failing_at_first([ValueError('busy')]), retries=1, retry_on=lambda error: 'busy' in str(error)),
+        settings(failing_at_first([ValueError('busy')]), retries=1, retry_on=is_busy),
     )
     await agent.run('hi')
     await wait_for_evaluations()
@@ -559,7 +563,7 @@ async def test_a_judge_that_is_evaluated_itself(collected: Collected) -> None:
 async def test_deps_that_cannot_be_copied_are_no_obstacle(collected: Collected) -> None:
     agent = Agent(
         TestModel(),
-        deps_type=threading.Lock,  # pyright: ignore[reportArgumentType]
+        deps_type=object,
         capabilities=[OnlineEvaluation(evaluators=[NotEmpty()], config=OnlineEvalConfig(default_sink=collected))],
     )
 

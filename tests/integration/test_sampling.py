@@ -38,6 +38,14 @@ def judge(name: str = 'judge', **settings: Any) -> OnlineEvaluator:
     return OnlineEvaluator(evaluator=Calling(lambda ctx: True, name), **settings)
 
 
+def too_much(_: object) -> float:
+    return 2.0
+
+
+def asks_for_a_refund(run: RunRecord) -> bool:
+    return 'refund' in run.inputs
+
+
 async def judged(agent: Agent, sink: Collected, run_ids: list[str], **kwargs: Any) -> set[str]:
     sink.payloads.clear()
     for run_id in run_ids:
@@ -126,7 +134,7 @@ async def test_on_sampling_error_hears_of_rates_and_conditions(collected: Collec
         collected,
         judge('rate', sample_rate=broken),
         judge('condition', when=broken),
-        judge('too much', when=lambda run: 2.0),
+        judge('too much', when=too_much),
         on_sampling_error=hear,
     )
     await agent.run('hi')
@@ -143,7 +151,7 @@ async def test_on_sampling_error_that_raises_is_warned_about(collected: Collecte
     def worse(error: Exception, evaluator: Evaluator[Any, Any, Any]) -> None:
         raise ValueError('worse')
 
-    agent = evaluating(collected, judge('worse', sample_rate=lambda _: 3.0, on_sampling_error=worse))
+    agent = evaluating(collected, judge('worse', sample_rate=too_much, on_sampling_error=worse))
     with pytest.warns(AssayWarning, match='`on_sampling_error` raised ValueError: worse'):
         await agent.run('hi')
 
@@ -168,7 +176,7 @@ async def test_when_always_judges_what_it_chooses_beside_the_rate(collected: Col
 
 
 async def test_when_alone_judges_nothing_else(collected: Collected) -> None:
-    agent = evaluating(collected, judge('picky', when=lambda run: 'refund' in run.inputs))
+    agent = evaluating(collected, judge('picky', when=asks_for_a_refund))
     await agent.run('hi')
     await agent.run('refund!')
     await wait_for_evaluations()

@@ -155,7 +155,7 @@ async def test_an_event_that_cannot_be_emitted_is_an_error_of_delivery(
     class Refusing(NoOpLogger):
         emit = refuse
 
-    monkeypatch.setattr(events, 'get_logger', lambda name: Refusing(name))
+    monkeypatch.setattr(events, 'get_logger', Refusing)
     agent = evaluating(NotEmpty(), default_sink=collected)
     with pytest.warns(AssayWarning, match='raised OSError: collector gone'):
         await agent.run('hi')

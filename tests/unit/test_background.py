@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from pydantic_ai_assay import AssayWarning
+from pydantic_ai_assay.execution import background
 from pydantic_ai_assay.execution.background import BackgroundExecutor
 from pydantic_ai_assay.execution.process_exit import ExitGuard
 from pydantic_ai_assay.execution.work import Settlement, Work, forget
@@ -88,7 +90,10 @@ class Task:
 
 
 def start(
-    executor: BackgroundExecutor, task: Task, loop: asyncio.AbstractEventLoop, how: Callable[[], Coroutine[Any, Any, Any]]
+    executor: BackgroundExecutor,
+    task: Task,
+    loop: asyncio.AbstractEventLoop,
+    how: Callable[[], Coroutine[Any, Any, Any]],
 ) -> Work:
     """Start a work on a loop, and let the loop stand still when the work has begun."""
 
@@ -101,7 +106,9 @@ def start(
     return loop.run_until_complete(main())
 
 
-def test_work_on_a_loop_that_stands_still_starts_anew_elsewhere(executor: BackgroundExecutor, loop: CountedLoop) -> None:
+def test_work_on_a_loop_that_stands_still_starts_anew_elsewhere(
+    executor: BackgroundExecutor, loop: CountedLoop
+) -> None:
     task = Task()
     start(executor, task, loop, task.end_elsewhere)
     assert task.settled.wait(BOUND)
@@ -177,6 +184,84 @@ def test_work_of_a_thread_is_none_of_a_loop(executor: BackgroundExecutor) -> Non
     assert settled == [Settlement(value=42)]
     with pytest.raises(AssertionError, match='not started on a loop'):
         work.start().send(None)
+
+
+# What must not happen
+
+
+def test_work_that_cannot_be_posted_fails(
+    executor: BackgroundExecutor, loop: CountedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    in_thread(lambda: executor.run_sync(lambda: None, label='the monitor is there', on_settled=lambda _: None))
+    assert executor.wait_idle(BOUND)
+    task = Task()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', refuse)
+        executor.run_async(task.hang, home=loop, label='judge', on_settled=task.on_settled)
+    assert task.settlement is not None
+    assert repr(task.settlement.error) == 'RuntimeError("can\'t start new thread")'
+    assert executor.is_idle
+
+
+def test_the_monitor_survives_what_it_looks_at(
+    executor: BackgroundExecutor, loop: CountedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def fail(now: float) -> NoReturn:
+        failed.set()
+        raise LookupError('no such worker')
+
+    task = Task()
+    with pytest.warns(AssayWarning, match=r'The monitor of evaluations went on after LookupError: no such worker\.'):
+        with monkeypatch.context() as patch:
+            patch.setattr(executor.workers, 'check', fail)
+            start(executor, task, loop, task.end_elsewhere)
+            assert failed.wait(BOUND)
+        assert task.settled.wait(BOUND)
+    assert task.settlement == Settlement(value='done')
+
+
+def test_a_standstill_and_the_end_of_the_wait_for_it_may_come_at_once(
+    executor: BackgroundExecutor, loop: CountedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, 'GIVE_WAY', 0.0)
+    begun, may_give_way, still = threading.Event(), threading.Event(), threading.Event()
+    may_end: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def hold() -> None:
+        event = asyncio.Event()
+        may_end.append((asyncio.get_running_loop(), event))
+        begun.set()
+        assert may_give_way.wait(BOUND)
+        await event.wait()
+
+    executor.run_async(hold, home=loop, label='judge', on_settled=lambda _: None)
+    assert begun.wait(BOUND)
+
+    async def main() -> None:
+        here = asyncio.get_running_loop()
+        wait = executor.run_started(here)
+        assert wait is not None
+        task = asyncio.ensure_future(wait)
+        here.call_soon(stand_still)
+        await task
+        executor.run_ended(here)
+
+    def stand_still() -> None:
+        takeover = executor._takeover  # pyright: ignore[reportPrivateUsage]
+        assert takeover is not None
+        takeover.when_still(still.set)
+        may_give_way.set()
+        # Meanwhile this loop goes round no more, and the time it would have waited is up.
+        assert still.wait(BOUND)
+
+    asyncio.run(main())
+    ((there, event),) = may_end
+    there.call_soon_threadsafe(event.set)
 
 
 # Waiting

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from pydantic_ai_assay import AssayError
 from pydantic_ai_assay.execution import workers
 from pydantic_ai_assay.execution.work import Settlement, Work
 from pydantic_ai_assay.execution.workers import WorkerPool
@@ -334,6 +335,52 @@ def test_all_threads_together_are_bounded_those_that_hang_included(
     clocks.now += 10.0
     clocks.pass_time(pool)
     assert waiting.settled() == Settlement(value=1)
+
+
+def test_what_has_waited_for_its_timeout_while_every_thread_hangs_is_out_of_time(
+    clocks: Clocks, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, 'MAX_THREADS', 1)
+    hanging, waiting, patient = Job(timeout=5.0), Job(timeout=5.0), Job(lambda: 1)
+    give(pool, hanging)
+    thread = hanging.begun()
+    clocks.now += 5.0
+    pool.check(clocks.now)
+    assert hanging.settled() == Settlement(timed_out=True)
+    give(pool, waiting, patient)
+    pool.check(clocks.now + 5.0)
+    assert waiting.settlement is None
+    pool.check(clocks.now + 5.1)
+    assert waiting.settled() == Settlement(timed_out=True)
+    assert not waiting.has_begun
+    hanging.end()
+    thread.join(BOUND)
+    pool.check(clocks.now + 10.0)
+    assert patient.settled() == Settlement(value=1)
+
+
+def test_of_calls_that_hang_again_and_again_no_more_are_started(
+    clocks: Clocks, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would take every thread there may be, those of other evaluators among them."""
+    monkeypatch.setattr(workers, 'MAX_HUNG', 2)
+    hanging = [Job(timeout=5.0) for _ in range(2)]
+    for job in hanging:
+        give(pool, job)
+        job.begun()
+        pool.check(clocks.now + 5.0)
+        assert job.settled() == Settlement(timed_out=True)
+    refused = Job(lambda: 1)
+    give(pool, refused)
+    error = refused.settled().error
+    assert isinstance(error, AssayError)
+    assert str(error) == '2 earlier calls of judge hang in threads; none is started until one returns.'
+    assert not refused.has_begun
+    hanging[0].end()
+    hanging[0].begun().join(BOUND)
+    again = Job(lambda: 1)
+    give(pool, again)
+    assert again.settled() == Settlement(value=1)
 
 
 def test_work_that_ends_while_it_is_looked_at_is_not_out_of_time(clocks: Clocks, pool: WorkerPool) -> None:

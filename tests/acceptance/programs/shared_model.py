@@ -25,9 +25,8 @@ class HttpJudge(Evaluator[Any, Any, Any]):
     calls: int = 2
 
     async def evaluate(self, ctx: EvaluatorContext[Any, Any, Any]) -> bool:
-        for _ in range(self.calls):
-            result = await judge_agent.run('Is it fine?')
-        return result.output == 'fine'
+        answers = [(await judge_agent.run('Is it fine?')).output for _ in range(self.calls)]
+        return set(answers) == {'fine'}
 
 
 agent = Agent(model, name='judged', capabilities=[OnlineEvaluation(evaluators=[HttpJudge()], config=CONFIG)])

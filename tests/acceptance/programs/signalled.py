@@ -17,7 +17,9 @@ from recording import CONFIG, MODEL, SCORES, Slow, SlowSync
 
 from pydantic_ai_assay import OnlineEvaluation
 
-agent = Agent(MODEL, name='told to end', capabilities=[OnlineEvaluation(evaluators=[Slow(), SlowSync()], config=CONFIG)])
+agent = Agent(
+    MODEL, name='told to end', capabilities=[OnlineEvaluation(evaluators=[Slow(), SlowSync()], config=CONFIG)]
+)
 told: list[int] = []
 
 
@@ -40,6 +42,13 @@ def pass_on(number: int, frame: FrameType | None) -> None:
     told.append(number)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.raise_signal(signal.SIGTERM)
+
+
+def chain(number: int, frame: FrameType | None) -> None:
+    """What libraries do: handle the signal, and then call whoever handled it before."""
+    told.append(number)
+    assert callable(before)
+    before(number, frame)
 
 
 class ToFile(SpanExporter):
@@ -83,6 +92,8 @@ def interrupt_when_waiting() -> None:
 
 
 how = sys.argv[1]
+if how == 'is chained':
+    signal.signal(signal.SIGTERM, leave)
 if how == 'leaves':
     signal.signal(signal.SIGTERM, leave)
     runs()
@@ -96,11 +107,12 @@ elif how == 'goes on':
     signal.raise_signal(signal.SIGTERM)
     assert told == [signal.SIGTERM]
     atexit.register(lambda: print(f'told {len(told)} times'))
-elif how == 'is handled later':
+elif how in ('is handled later', 'is chained'):
     runs()
+    handle = chain if how == 'is chained' else leave
+    before = signal.signal(signal.SIGTERM, handle)
     # Who handles the signal is looked at again only after a while.
-    while signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, leave):
-        signal.signal(signal.SIGTERM, leave)
+    while signal.getsignal(signal.SIGTERM) is handle:
         threading.Event().wait(0.05)
         agent.run_sync('hi')
     terminate()
