@@ -181,12 +181,12 @@ async def test_a_callback_that_only_seems_to_be_asynchronous(collected: Collecte
             async def call() -> None:
                 raise AssertionError
 
-            self.__call__ = call
+            vars(self)['__call__'] = call
 
         def __call__(self, results: object, failures: object, ctx: Context) -> None:
             told.append(str(ctx.output))
 
-    config = OnlineEvalConfig(default_sink=Callback())  # pyright: ignore[reportArgumentType]
+    config = OnlineEvalConfig(default_sink=Callback())
     agent = Agent(
         TestModel(custom_output_text='hello'), capabilities=[OnlineEvaluation(evaluators=[NotEmpty()], config=config)]
     )
@@ -248,7 +248,7 @@ class Odd:
     """An object that does not even say what it is."""
 
     @property
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         raise LookupError('no class')
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_bare_evaluators_are_attached_each_by_itself() -> None:
 
 
 @pytest.mark.parametrize('make', [copy.copy, dataclasses.replace], ids=lambda make: make.__name__)
-def test_a_copy_keeps_settings_of_its_own(make: 'type[OnlineEvaluator]') -> None:
+def test_a_copy_keeps_settings_of_its_own(make: Callable[[OnlineEvaluator], OnlineEvaluator]) -> None:
     online = OnlineEvaluator(evaluator=Always(), max_concurrency=3, timeout=1.0)
     first = attach(online)
     copied = make(online)

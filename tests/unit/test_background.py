@@ -21,7 +21,10 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def executor(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackgroundExecutor]:
     # The end of this process is no business of an executor of a test.
-    monkeypatch.setattr(ExitGuard, 'install', lambda self: None)
+    def stay_out(self: ExitGuard) -> None:
+        pass
+
+    monkeypatch.setattr(ExitGuard, 'install', stay_out)
     executor = BackgroundExecutor(on_exit=lambda: None)
     yield executor
     assert executor.wait_idle(BOUND)

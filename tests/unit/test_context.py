@@ -71,8 +71,8 @@ def test_a_run_without_spans_says_so() -> None:
 
 def test_a_context_may_be_made_with_a_span_tree() -> None:
     tree = SpanTree()
-    fields = vars(build_context(a_run(), {'a': 1}))
-    assert OnlineEvaluatorContext(**{**fields, '_span_tree': tree}).span_tree is tree
+    fields: dict[str, Any] = {**vars(build_context(a_run(), {'a': 1})), '_span_tree': tree}
+    assert OnlineEvaluatorContext(**fields).span_tree is tree
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ class Untraceable(Exception):
     """An error whose notes end the process when they are asked for."""
 
     @property
-    def __notes__(self) -> list[str]:
+    def __notes__(self) -> list[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
         raise SystemExit(3)
 
 

@@ -108,6 +108,6 @@ class Work:
             return task
 
 
-def forget(task: asyncio.Task[None]) -> None:
+def forget(task: asyncio.Task[Any]) -> None:
     """Keep asyncio from logging an error when a task is dropped together with a loop that will never run again."""
     task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
