@@ -177,7 +177,16 @@ class _Capture:
         self.target = _agent_name(ctx) or 'agent'
         self.chosen: list[Chosen] = [chosen]
         self._active = ActiveRun(self.run_id, self.chosen)
-        self._spans: SpanCapture | None = None
+        enclosing = CURRENT.get()
+        span = trace.get_current_span()
+        self._spans = self._active.capture = RECORDER.open(
+            span,
+            self.run_id,
+            parent=enclosing.capture if enclosing is not None else None,
+            limit=chosen.config.span_attribute_limit,
+        )
+        self._span_context = span.get_span_context()
+        self._baggage = dict(baggage.get_all())
         self._task_run = OnlineTaskRun(CURRENT_TASK_RUN.get())
         caller = get_current_run_context()
         self._parent_run_id = caller.run_id if caller is not None and caller.run_id != ctx.run_id else None
@@ -188,18 +197,7 @@ class _Capture:
 
     async def run(self, handler: WrapRunHandler) -> AgentRunResult[Any]:
         """Run the agent, keeping what evaluators will want to know."""
-        active = self._active
-        enclosing = CURRENT.get()
-        span = trace.get_current_span()
-        self._spans = active.capture = RECORDER.open(
-            span,
-            self.run_id,
-            parent=enclosing.capture if enclosing is not None else None,
-            limit=self.chosen[0].config.span_attribute_limit,
-        )
-        self._span_context = span.get_span_context()
-        self._baggage = dict(baggage.get_all())
-        tokens = (CURRENT.set(active), CURRENT_TASK_RUN.set(self._task_run))
+        tokens = (CURRENT.set(self._active), CURRENT_TASK_RUN.set(self._task_run))
         self._started_at = time.time()
         self._clock = time.perf_counter()
         try:
@@ -249,14 +247,13 @@ class _Capture:
         self._usage = _copy_usage(usage)
         self._metadata = dict(metadata) if metadata is not None else None
         self._attributes, self._metrics = self._task_run.release()
-        if self._spans is not None and self._spans.root_id is None:
+        if self._spans.root_id is None:
             # There is no span of the run's own whose end would end the capture.
             self._spans.close()
 
     def discard(self) -> None:
         """Let go of the run's spans."""
-        if self._spans is not None:
-            self._spans.close()
+        self._spans.close()
 
     def record(self) -> RunRecord:
         """Make the run's record."""

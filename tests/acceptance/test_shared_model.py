@@ -16,6 +16,10 @@ def test_neither_the_agent_nor_the_judge_fails(tmp_path: Path, how: str) -> None
     rounds = 30
     with openai_server() as server:
         done = run_program('shared_model.py', how, str(rounds), scores=tmp_path / 'scores', BASE_URL=server.url)
-    assert done.stderr == 'failures=0\n'
-    scores = scores_of(tmp_path / 'scores')
-    assert [score.split()[-1] for score in scores] == ['True'] * rounds
+    # An interrupted judge may leave a coroutine of pydantic-graph behind, which Python mentions.
+    assert done.stderr.endswith('failures=0\n')
+    assert 'Traceback' not in done.stderr
+    scores = [score.split() for score in scores_of(tmp_path / 'scores')]
+    assert {value for _, _, value in scores} == {'True'}
+    # Where the loop stands still in the middle of it, a sink is called again.
+    assert len({run_id for run_id, _, _ in scores}) == rounds

@@ -117,7 +117,7 @@ def test_an_evaluator_that_holds_the_loop_that_takes_over_holds_no_run_for_long(
     gate.open()
     agent.run_sync('hi')
     assert all_ended()
-    assert collected.results[0].value == TAKEOVER
+    assert TAKEOVER in [result.value for result in collected.results]
     assert len(collected.results) == 3
 
 

@@ -182,6 +182,5 @@ class WorkerPool:
 
 def _cpu_seconds(worker: _Worker) -> float:
     thread = worker.thread
-    if thread is None or thread.ident is None:
-        return 0.0
+    assert thread is not None and thread.ident is not None
     return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
