@@ -16,6 +16,7 @@ LAYERS = [
     {'settings'},
     {'sampling', 'delivery'},
     {'execution'},
+    {'capture'},
     {'capability', 'rerun', 'waiting'},
     {'__init__'},
 ]

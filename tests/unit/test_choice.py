@@ -50,22 +50,18 @@ def choose(
     inputs: Any = None,
     deps: Any = None,
 ) -> Choice:
-    choice = Choice({}, [], {})
-
-    def failed(each: AttachedEvaluator, error: Exception) -> None:
-        choice.failed[each.name] = f'{type(error).__name__}: {error}'
-
-    candidates = choose_before_run(
+    candidates, left_out = choose_before_run(
         attached,
         OnlineEvalConfig() if config is None else config,
         lambda: RunStart(
             run_id=run_id, conversation_id=conversation_id, agent_name='support', inputs=inputs, deps=deps
         ),
-        sampled_out=lambda each: choice.sampled_out.append(each.name),
-        failed=failed,
     )
-    choice.candidates = {each.attached.name: (each.rate, each.draw) for each in candidates}
-    return choice
+    return Choice(
+        {each.attached.name: (each.rate, each.draw) for each in candidates},
+        [each.name for each, error in left_out if error is None],
+        {each.name: f'{type(error).__name__}: {error}' for each, error in left_out if error is not None},
+    )
 
 
 def named(name: str, **settings: Any) -> AttachedEvaluator:
@@ -82,9 +78,7 @@ def test_nothing_about_the_run_is_asked_where_every_rate_is_0_or_1() -> None:
         raise AssertionError('it was asked')
 
     attached = [named('all', sample_rate=1), named('none', sample_rate=0)]
-    chosen = choose_before_run(
-        attached, OnlineEvalConfig(), start, sampled_out=lambda each: None, failed=lambda each, error: None
-    )
+    chosen, _ = choose_before_run(attached, OnlineEvalConfig(), start)
     assert [each.attached.name for each in chosen] == ['all']
 
 
@@ -312,12 +306,10 @@ def test_one_draw_serves_rate_and_condition_so_the_recorded_probability_is_the_t
     run_id: str, rate: float, answer: float
 ) -> None:
     attached = named('judge', sample_rate=rate, when=constantly(answer))
-    (candidate,) = choose_before_run(
+    (candidate,), _ = choose_before_run(
         [attached],
         OnlineEvalConfig(),
         lambda: RunStart(run_id=run_id, conversation_id=None, agent_name=None, inputs=None, deps=None),
-        sampled_out=lambda each: None,
-        failed=lambda each, error: None,
     )
     found = choose_after_run(candidate, a_run())
     # A rate of 1 needs no draw: every number from 0.0 to below 1.0 is below it.

@@ -23,7 +23,7 @@ def capture_of(*spans: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> SpanC
     recorder = SpanRecorder()
     tracer = provider.get_tracer('test')
     with tracer.start_as_current_span('run', attributes={'gen_ai.agent.call.id': 'run-1'}) as span:
-        capture = recorder.open(span, 'run-1', parent=None, limit=None)
+        capture = recorder.open(span, is_own=True, parent=None, limit=None)
         for attributes in spans:
             tracer.start_span('inside', attributes=attributes).end()
     return capture

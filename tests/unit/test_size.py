@@ -113,7 +113,7 @@ def test_the_attributes_of_spans_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace, 'get_tracer_provider', lambda: provider)
     tracer = provider.get_tracer('test')
     with tracer.start_as_current_span('run', attributes={'gen_ai.agent.call.id': 'run-1'}) as span:
-        capture = SpanRecorder().open(span, 'run-1', parent=None, limit=None)
+        capture = SpanRecorder().open(span, is_own=True, parent=None, limit=None)
         with tracer.start_as_current_span('chat', attributes={'gen_ai.input.messages': 'a' * MEGABYTE}):
             pass
     assert MEGABYTE <= sized(spans=capture) < MEGABYTE + 2_000

@@ -17,18 +17,18 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from pydantic_evals.otel import SpanNode, SpanTreeRecordingError
 
-from pydantic_ai_assay.runs.spans import CURRENT, SpanCapture, SpanRecorder, shorten
+from pydantic_ai_assay.runs.active import CURRENT, ActiveRun
+from pydantic_ai_assay.runs.spans import SpanCapture, SpanRecorder, is_span_of_run, shorten
 
 from .samples import in_thread
 
 pytestmark = pytest.mark.anyio
 
 
-class Holder:
-    """What is current while a run lasts."""
-
-    def __init__(self, capture: SpanCapture | None) -> None:
-        self.capture = capture
+def an_active_run(capture: SpanCapture | None) -> ActiveRun:
+    active = ActiveRun('run-1', 'support')
+    active.capture = capture
+    return active
 
 
 class Runs:
@@ -45,14 +45,14 @@ class Runs:
     ) -> Generator[SpanCapture]:
         """A run with a span as pydantic-ai makes it: the span is opened around the capture and ended after it."""
         with self.tracer.start_as_current_span(f'run {run_id}', attributes={'gen_ai.agent.call.id': run_id}) as span:
-            capture = self.recorder.open(span, run_id, parent=parent, limit=limit)
-            holder = Holder(capture)
-            token = CURRENT.set(holder)
+            capture = self.recorder.open(span, is_own=is_span_of_run(span, run_id), parent=parent, limit=limit)
+            active = an_active_run(capture)
+            token = CURRENT.set(active)
             try:
                 yield capture
             finally:
                 CURRENT.reset(token)
-                holder.capture = None
+                active.end()
 
     @contextmanager
     def span(self, name: str, **attributes: Any) -> Generator[trace.Span]:
@@ -128,9 +128,9 @@ def test_a_span_in_a_thread_belongs_to_the_run_of_its_parent(runs: Runs) -> None
 def test_without_a_span_of_its_own_a_run_captures_what_happens_while_it_is_current(runs: Runs) -> None:
     # An agent that is not instrumented has no span; the caller's is not the run's.
     with runs.span('request') as span:
-        capture = runs.recorder.open(span, 'run-1', parent=None, limit=None)
-        holder = Holder(capture)
-        token = CURRENT.set(holder)
+        capture = runs.recorder.open(span, is_own=is_span_of_run(span, 'run-1'), parent=None, limit=None)
+        active = an_active_run(capture)
+        token = CURRENT.set(active)
         with runs.span('tool'), runs.span('query'):
             pass
         CURRENT.reset(token)
@@ -195,8 +195,8 @@ def test_spans_that_a_nested_run_leaves_open_go_to_the_outer_one(runs: Runs) -> 
 def test_what_a_run_leaves_open_goes_nowhere_if_the_one_around_it_is_over(runs: Runs) -> None:
     with runs.run('outer') as outer:
         with runs.run('middle', parent=outer) as middle:
-            inner = runs.recorder.open(trace.INVALID_SPAN, 'inner', parent=middle, limit=None)
-            token = CURRENT.set(Holder(inner))
+            inner = runs.recorder.open(trace.INVALID_SPAN, is_own=False, parent=middle, limit=None)
+            token = CURRENT.set(an_active_run(inner))
             late = runs.detached('late')
             CURRENT.reset(token)
         assert not middle.is_open
@@ -340,7 +340,7 @@ def test_without_a_provider_the_tree_says_how_to_get_one(monkeypatch: pytest.Mon
     monkeypatch.setattr(trace, '_TRACER_PROVIDER', None)
     for provider in (trace.ProxyTracerProvider(), trace.NoOpTracerProvider()):
         monkeypatch.setattr(trace, 'get_tracer_provider', lambda provider=provider: provider)
-        capture = SpanRecorder().open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+        capture = SpanRecorder().open(trace.INVALID_SPAN, is_own=False, parent=None, limit=None)
         with pytest.raises(SpanTreeRecordingError, match=r'you need to call `logfire\.configure\(\.\.\.\)`'):
             capture.tree()
 
@@ -351,7 +351,7 @@ def test_a_provider_that_takes_no_processors_is_named(monkeypatch: pytest.Monkey
             raise NotImplementedError
 
     monkeypatch.setattr(trace, 'get_tracer_provider', Foreign)
-    capture = SpanRecorder().open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+    capture = SpanRecorder().open(trace.INVALID_SPAN, is_own=False, parent=None, limit=None)
     with pytest.raises(SpanTreeRecordingError, match=r'\(test_a_provider.*Foreign\) does not support `add_span_proc'):
         capture.tree()
 
@@ -373,7 +373,7 @@ def test_a_provider_that_fails_to_take_a_processor_does_not_fail_the_run(monkeyp
 
     provider = Broken(shutdown_on_exit=False)
     monkeypatch.setattr(trace, 'get_tracer_provider', lambda: provider)
-    capture = SpanRecorder().open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+    capture = SpanRecorder().open(trace.INVALID_SPAN, is_own=False, parent=None, limit=None)
     with pytest.raises(SpanTreeRecordingError):
         capture.tree()
 
@@ -413,7 +413,7 @@ def test_the_recorder_is_attached_once_however_many_threads_begin_at_once(provid
 
     def begin() -> None:
         start.wait(10)
-        recorder.open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+        recorder.open(trace.INVALID_SPAN, is_own=False, parent=None, limit=None)
 
     threads = [threading.Thread(target=begin) for _ in range(8)]
     for thread in threads:
@@ -440,7 +440,7 @@ def test_a_thread_that_comes_second_does_not_attach_the_recorder_again(monkeypat
             return attached.append
 
     def begin() -> None:
-        recorder.open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+        recorder.open(trace.INVALID_SPAN, is_own=False, parent=None, limit=None)
 
     provider = Slow()
     monkeypatch.setattr(trace, 'get_tracer_provider', lambda: provider)
@@ -465,7 +465,7 @@ def test_a_provider_that_cannot_be_referred_to_weakly_is_attached_to_once(monkey
     provider = Unreferable()
     monkeypatch.setattr(trace, 'get_tracer_provider', lambda: provider)
     for _ in range(3):
-        capture = recorder.open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+        capture = recorder.open(trace.INVALID_SPAN, is_own=False, parent=None, limit=None)
         assert capture.recording_error is None
     assert len(provider.processors) == 1
 
@@ -476,7 +476,7 @@ def test_a_provider_that_refuses_a_span_processor_is_named_with_its_error(monkey
             raise PermissionError('not here')
 
     monkeypatch.setattr(trace, 'get_tracer_provider', Refusing)
-    capture = SpanRecorder().open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+    capture = SpanRecorder().open(trace.INVALID_SPAN, is_own=False, parent=None, limit=None)
     with pytest.raises(SpanTreeRecordingError, match=r'Refusing.* It raised PermissionError: not here\.'):
         capture.tree()
 
@@ -488,7 +488,7 @@ def test_a_provider_is_not_kept_alive() -> None:
         provider = TracerProvider(shutdown_on_exit=False)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(trace, 'get_tracer_provider', lambda: provider)
-            recorder.open(trace.INVALID_SPAN, 'run-1', parent=None, limit=None)
+            recorder.open(trace.INVALID_SPAN, is_own=False, parent=None, limit=None)
         return weakref.ref(provider)
 
     gone = use_a_provider()

@@ -85,6 +85,8 @@ def _attributes(
         'gen_ai.agent.name': outcome.agent_name,
         'gen_ai.conversation.id': outcome.conversation_id,
         'assay.fingerprint': outcome.fingerprint,
+        'assay.agent_path': ' > '.join(outcome.agent_path) or None,
+        'assay.parent_run_id': outcome.parent_run_id,
     }
     attributes.update({key: value for key, value in optional.items() if value is not None})
     return attributes

@@ -143,5 +143,7 @@ class Evaluation:
             finished_at=datetime.now(UTC),
             target=run.target,
             agent_name=run.agent_name,
+            agent_path=run.agent_path,
+            parent_run_id=run.parent_run_id,
             conversation_id=run.conversation_id,
         )

@@ -59,5 +59,9 @@ class EvaluationOutcome:
     """Name of what was evaluated."""
     agent_name: str | None = None
     """The agent's name, if it has one."""
+    agent_path: tuple[str, ...] = ()
+    """Names of the runs around the one that was evaluated, from the outermost to itself."""
+    parent_run_id: str | None = None
+    """The id of the run in which the one that was evaluated was started, if any."""
     conversation_id: str | None = None
     """The conversation the run belongs to."""

@@ -59,7 +59,9 @@ class RunRecord:
     agent_name: str | None = None
     """The agent's name, if it has one."""
     parent_run_id: str | None = None
-    """The id of the run from whose tool (or hook) this run was started, if any."""
+    """The id of the run in which this one was started (from an agent's tool or hook, or in a function), if any."""
+    agent_path: tuple[str, ...] = ()
+    """Names of the runs around this one, from the outermost to this one itself: `('planner', 'researcher')`."""
     conversation_id: str | None = None
     """The id of the conversation the run belongs to."""
     expected_output: Any = None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -14,8 +13,9 @@ from opentelemetry.sdk.trace import ReadableSpan, Span as SDKSpan, SpanProcessor
 from pydantic_evals.otel import SpanNode, SpanTree, SpanTreeRecordingError
 
 from ..errors import describe
+from .active import CURRENT
 
-__all__ = ('CURRENT', 'RECORDER', 'SpanCapture', 'SpanHolder', 'SpanRecorder', 'shorten')
+__all__ = ('RECORDER', 'SpanCapture', 'SpanRecorder', 'is_span_of_run', 'shorten')
 
 NO_PROVIDER = (
     'To make use of the `span_tree` in an evaluator, you need to call `logfire.configure(...)` or '
@@ -30,17 +30,6 @@ NOT_SAMPLED = (
     'The trace of this run was not sampled, so its spans were not recorded and the `span_tree` is not available. '
     'Evaluation still works; raise the head sampling rate of the tracer provider to get the spans.'
 )
-
-
-class SpanHolder(Protocol):
-    """Whatever is current while a run lasts, and knows which capture its spans belong to."""
-
-    capture: SpanCapture | None
-
-
-CURRENT: ContextVar[SpanHolder | None] = ContextVar('pydantic_ai_assay.spans', default=None)
-"""Routes spans whose parent is unknown. It holds the run's holder, not the capture: a task that outlives its run keeps
-its context, and must not keep the run's spans with it."""
 
 
 def shorten(text: str, limit: int) -> str:
@@ -141,14 +130,21 @@ class SpanRecorder(SpanProcessor):
         """How many open spans are being followed."""
         return len(self._captures)
 
-    def open(self, span: trace.Span, run_id: str, *, parent: SpanCapture | None, limit: int | None) -> SpanCapture:
-        """Start capturing the spans of the run whose span (or whose caller's span) is `span`."""
+    def open(self, span: trace.Span, *, is_own: bool, parent: SpanCapture | None, limit: int | None) -> SpanCapture:
+        """Start capturing the spans of a run.
+
+        Args:
+            span: The run's own span, or else its caller's.
+            is_own: Whether it is the run's own, whose end ends the capture.
+            parent: The capture of the enclosing run, to which what is left open goes.
+            limit: Characters to which text attributes are shortened.
+        """
         error = self._attach_to_provider()
         context = span.get_span_context()
         if error is None and context.is_valid and not context.trace_flags.sampled:
             error = NOT_SAMPLED
         root_id = None
-        if error is None and _is_span_of_run(span, run_id):
+        if error is None and is_own and context.is_valid:
             root_id = context.span_id
         capture = SpanCapture(self, root_id=root_id, parent=parent, limit=limit, recording_error=error)
         if parent is not None and parent.is_open:
@@ -164,8 +160,8 @@ class SpanRecorder(SpanProcessor):
         """Follow the span if its parent, or else the current context, belongs to a run."""
         capture = self._captures.get(span.parent.span_id) if span.parent is not None else None
         if capture is None:
-            holder = CURRENT.get()
-            capture = holder.capture if holder is not None else None
+            active = CURRENT.get()
+            capture = active.capture if active is not None else None
             if capture is None or not capture.is_open:
                 return
         span_id = span.get_span_context().span_id
@@ -231,7 +227,8 @@ def _reference(provider: object) -> Callable[[], Any]:
         return lambda: provider
 
 
-def _is_span_of_run(span: trace.Span, run_id: str) -> bool:
+def is_span_of_run(span: trace.Span, run_id: str) -> bool:
+    """Whether a span is the one that pydantic-ai opened for an agent run."""
     attributes = getattr(span, 'attributes', None)
     return attributes is not None and attributes.get('gen_ai.agent.call.id') == run_id
 

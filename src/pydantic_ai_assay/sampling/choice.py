@@ -11,7 +11,7 @@ from ..runs.record import RunRecord
 from ..settings import OnlineEvalConfig, OnlineEvaluator, SampleRate, SamplingContext
 from .draw import uniform_draw
 
-__all__ = ('Candidate', 'Verdict', 'choose_after_run', 'choose_before_run')
+__all__ = ('Candidate', 'RunStart', 'Verdict', 'choose_after_run', 'choose_before_run')
 
 
 class Choosable(Protocol):
@@ -67,23 +67,21 @@ class RunStart:
 
 
 def choose_before_run(
-    attached: Sequence[ChoosableT],
-    config: OnlineEvalConfig,
-    start: Callable[[], RunStart],
-    *,
-    sampled_out: Callable[[ChoosableT], None],
-    failed: Callable[[ChoosableT, Exception], None],
-) -> list[Candidate[ChoosableT]]:
+    attached: Sequence[ChoosableT], config: OnlineEvalConfig, start: Callable[[], RunStart]
+) -> tuple[list[Candidate[ChoosableT]], list[tuple[ChoosableT, Exception | None]]]:
     """Choose the evaluators that may be shown a run that is about to start.
 
     Args:
         attached: The evaluators.
         config: The settings that hold for all of them.
         start: Tells what is known of the run; called only if that matters.
-        sampled_out: Called for each evaluator the draw leaves out.
-        failed: Called for each evaluator whose `sample_rate` callable raised.
+
+    Returns:
+        The candidates, and the evaluators that are left out: by the draw, or because their `sample_rate` raised, in
+        which case the error is with them.
     """
     candidates: list[Candidate[ChoosableT]] = []
+    left_out: list[tuple[ChoosableT, Exception | None]] = []
     started: RunStart | None = None
     rate: SampleRate | None
     default_rate = config.default_sample_rate
@@ -96,7 +94,7 @@ def choose_before_run(
             candidates.append(each.certain)
             continue
         if rate == 0.0 and settings.when is None:
-            sampled_out(each)
+            left_out.append((each, None))
             continue
         if started is None:
             started = start()
@@ -108,14 +106,14 @@ def choose_before_run(
                 _resolve(rate, each, config, started, unit) if callable(rate) else as_probability(rate, 'sample_rate')
             )
         except BaseException as error:
-            failed(each, own_fault(error))
+            left_out.append((each, own_fault(error)))
             continue
         draw = uniform_draw(unit, '' if config.sampling_mode == 'correlated' else each.key)
         if draw < number or settings.when is not None:
             candidates.append(Candidate(each, number, draw))
         else:
-            sampled_out(each)
-    return candidates
+            left_out.append((each, None))
+    return candidates, left_out
 
 
 def _resolve(
