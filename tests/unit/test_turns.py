@@ -2,6 +2,7 @@
 
 import asyncio
 import asyncio.base_events
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +180,61 @@ def test_those_who_wait_for_the_standstill_are_called_once(thread: LoopThread) -
     thread.go_on()
     task.end()
     task.settled()
+
+
+def test_who_waits_no_longer_for_the_standstill_is_not_called(thread: LoopThread) -> None:
+    task = post(thread).begun()
+    called: list[str] = []
+
+    def first() -> None:
+        called.append('first')
+
+    def second() -> None:
+        called.append('second')
+
+    thread.when_still(first)
+    thread.when_still(second)
+    thread.no_longer(first)
+    stand_still(thread)
+    assert called == ['second']
+    # One who has been called already need not know.
+    thread.no_longer(second)
+    thread.go_on()
+    task.end()
+    task.settled()
+
+
+@pytest.mark.parametrize('error', [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_task_that_would_end_the_process_ends_itself_and_the_loop_goes_on(
+    thread: LoopThread, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    """Here an evaluator starts a task of its own, whose end asyncio passes on to whoever runs the loop."""
+    caplog.set_level(logging.DEBUG, 'pydantic_ai_assay')
+
+    async def end_the_process() -> None:
+        raise error
+
+    async def start_a_task() -> BaseException:
+        task = asyncio.create_task(end_the_process())
+        await asyncio.wait([task])
+        ended = task.exception()
+        assert ended is not None
+        return ended
+
+    other = post(thread).begun()
+    settlements: list[Settlement] = []
+    settled = threading.Event()
+
+    def on_settled(settlement: Settlement) -> None:
+        settlements.append(settlement)
+        settled.set()
+
+    thread.post(Work(start_a_task, label='judge', on_settled=on_settled))
+    assert settled.wait(BOUND)
+    assert settlements == [Settlement(value=error)]
+    assert caplog.messages == ['an evaluator tried to end the process']
+    other.end()
+    assert other.settled() == Settlement(value='done')
 
 
 # The clock
