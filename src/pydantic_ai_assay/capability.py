@@ -19,8 +19,8 @@ from pydantic_ai.usage import RunUsage
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
 
-from ._upstream import UncalledInRealtime, get_current_run_context
-from .capture import RunCapture, outcome_of
+from ._upstream import CURRENT_TASK_RUN, UncalledInRealtime
+from .capture import RunCapture, begin_run, outcome_of
 from .errors import describe
 from .execution.evaluators import AttachedEvaluators
 from .execution.pipeline import PIPELINE, Chosen
@@ -94,7 +94,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
             active, token = CURRENT.get(), None
             if active is None or active.run_id != ctx.run_id:
                 # Otherwise another one on the same agent has begun the run.
-                active = _begin(ctx)
+                active = begin_run(ctx.run_id or '', _agent_name(ctx) or 'agent', ctx.conversation_id)
                 token = CURRENT.set(active)
             try:
                 capture = self._capture(ctx, active)
@@ -127,18 +127,11 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         return request_context
 
 
-def _begin(ctx: RunContext[Any]) -> ActiveRun:
-    caller, agent = get_current_run_context(), ctx.agent
-    run_id, name = ctx.run_id or '', (agent.name if agent is not None else None) or 'agent'
-    if caller is None or caller.run_id == run_id:
-        return ActiveRun(run_id, name)
-    return ActiveRun(run_id, name, caller_run_id=caller.run_id, caller_name=_agent_name(caller))
-
-
 def _run_start(ctx: RunContext[Any]) -> RunStart:
     return RunStart(
         run_id=ctx.run_id or '',
         conversation_id=ctx.conversation_id,
+        target=_agent_name(ctx) or 'agent',
         agent_name=_agent_name(ctx),
         inputs=ctx.prompt,
         deps=ctx.deps,
@@ -163,9 +156,17 @@ class _AgentCapture(RunCapture):
 
     async def run(self, handler: WrapRunHandler) -> AgentRunResult[Any]:
         """Run the agent, keeping what evaluators will want to know."""
-        with self:
-            self.result = await handler()
-            return self.result
+        token = CURRENT_TASK_RUN.set(self.task_run)
+        try:
+            result = await handler()
+        except BaseException as error:
+            self.hand_over(error=error)
+            raise
+        else:
+            self.hand_over(result=result)
+            return result
+        finally:
+            CURRENT_TASK_RUN.reset(token)
 
     def snapshot(self) -> None:
         """Copy what can change after the run has returned."""

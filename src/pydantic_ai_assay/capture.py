@@ -9,21 +9,20 @@ from typing import Any
 from opentelemetry import baggage, trace
 from pydantic_ai.exceptions import RunCancelled
 
-from ._upstream import CURRENT_TASK_RUN, OnlineTaskRun
+from ._upstream import CURRENT_TASK_RUN, OnlineTaskRun, get_current_run_context
 from .errors import describe
 from .execution.pipeline import PIPELINE, Chosen
 from .runs.active import ActiveRun
 from .runs.record import RunOutcome, RunRecord
 from .runs.spans import RECORDER
 
-__all__ = ('RunCapture', 'outcome_of')
+__all__ = ('RunCapture', 'begin_run', 'outcome_of')
 
 
 class RunCapture:
     """One run being captured, and then on its way into the pipeline.
 
-    The run takes place in its `with` block. What can change after the run has returned is copied when it ends; the record
-    is made of it later.
+    What can change after the run has returned is copied when it ends; the record is made of it later.
     """
 
     def __init__(self, active: ActiveRun, chosen: Chosen, span: trace.Span, *, is_own_span: bool) -> None:
@@ -45,38 +44,34 @@ class RunCapture:
         )
         self._span_context = span.get_span_context()
         self._baggage = dict(baggage.get_all())
-        self._task_run = OnlineTaskRun(CURRENT_TASK_RUN.get())
+        self.task_run = OnlineTaskRun(CURRENT_TASK_RUN.get())
         self.chosen: list[Chosen] = [chosen]
         active.chosen = self.chosen
-
-    def __enter__(self) -> None:
-        """Keep what the run's code records from here on."""
-        self._token = CURRENT_TASK_RUN.set(self._task_run)
         self._started_at = time.time()
         self._clock = time.perf_counter()
 
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Hand the run over: it has ended, with `error` or with the `result` that was set."""
-        self._duration = time.perf_counter() - self._clock
-        CURRENT_TASK_RUN.reset(self._token)
-        self.error = error
-        self._hand_over()
+    def hand_over(self, *, error: BaseException | None = None, result: Any = None) -> None:
+        """Submit the run, which has ended. Whatever goes wrong here is ours, and must not become the run's.
 
-    def _hand_over(self) -> None:
-        """Submit what was captured. Whatever goes wrong here is ours, and must not become the run's."""
+        Args:
+            error: What it raised, if it did.
+            result: What it ended with otherwise.
+        """
+        self._duration = time.perf_counter() - self._clock
+        self.error, self.result = error, result
         try:
             self.snapshot()
-            self._attributes, self._metrics = self._task_run.release()
+            self._attributes, self._metrics = self.task_run.release()
             if self._spans.root_id is None:
                 # There is no span of the run's own whose end would end the capture.
                 self._spans.close()
             PIPELINE.submit(self)
-        except Exception as error:
+        except Exception as own_error:
             self.discard()
             for part in self.chosen:
                 for candidate in part.candidates:
                     PIPELINE.counters.count('dropped', candidate.attached.name, self.target)
-            PIPELINE.notices.warn('capture', f'Run {self.run_id!r} was not captured: {describe(error)}.')
+            PIPELINE.notices.warn('capture', f'Run {self.run_id!r} was not captured: {describe(own_error)}.')
 
     def snapshot(self) -> None:
         """Copy what can change after the run has returned, from `result` or `error`."""
@@ -112,3 +107,18 @@ def outcome_of(error: BaseException | None) -> RunOutcome:
     if error is None:
         return 'success'
     return 'cancelled' if isinstance(error, RunCancelled) or not isinstance(error, Exception) else 'error'
+
+
+def begin_run(run_id: str, name: str, conversation_id: str | None) -> ActiveRun:
+    """Begin a run in the current context, within the run it was called from; it is not made the current one yet."""
+    caller = get_current_run_context()
+    if caller is None or caller.run_id == run_id:
+        return ActiveRun(run_id, name, conversation_id)
+    agent = caller.agent
+    return ActiveRun(
+        run_id,
+        name,
+        conversation_id,
+        caller_run_id=caller.run_id,
+        caller_name=agent.name if agent is not None else None,
+    )

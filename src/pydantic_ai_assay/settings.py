@@ -113,8 +113,10 @@ class SamplingContext(upstream.SamplingContext):
     """The run's id."""
     conversation_id: str | None = None
     """The conversation the run belongs to."""
+    target: str = 'agent'
+    """Name of what runs: the agent's name, or the function's."""
     agent_name: str | None = None
-    """The agent's name, if it has one."""
+    """The agent's name, if it is an agent and has one."""
     deps: Any = None
     """The run's dependencies, by reference."""
 

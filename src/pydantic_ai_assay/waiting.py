@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections import Counter
 
@@ -10,6 +9,7 @@ import anyio.to_thread
 
 from .delivery.counters import EvaluationStats
 from .errors import AssayWarning
+from .execution.lanes import running_loop
 from .execution.pipeline import PIPELINE, PendingEvaluation
 
 __all__ = ('stats', 'wait_for_evaluations')
@@ -32,7 +32,7 @@ async def wait_for_evaluations(*, timeout: float = 30.0) -> tuple[PendingEvaluat
     executor = PIPELINE.executor
     if executor.is_idle:
         return ()
-    if _is_asyncio():
+    if running_loop() is not None:
         idle = await executor.wait_idle_async(timeout)
     else:
         idle = await anyio.to_thread.run_sync(executor.wait_idle, timeout, abandon_on_cancel=True)
@@ -45,14 +45,6 @@ async def wait_for_evaluations(*, timeout: float = 30.0) -> tuple[PendingEvaluat
         f'{len(left)} evaluation(s) had not ended after {timeout:g} seconds: {listed}.', AssayWarning, stacklevel=2
     )
     return left
-
-
-def _is_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def stats() -> EvaluationStats:

@@ -24,7 +24,7 @@ def an_agent(name: str, collected: Collected | None, **settings: Any) -> Agent[N
     if collected is not None:
         evaluator = OnlineEvaluator(evaluator=NotEmpty(), **settings)
         capabilities = [OnlineEvaluation(evaluators=[evaluator], config=OnlineEvalConfig(default_sink=collected))]
-    return Agent(TestModel(), name=name, capabilities=capabilities)
+    return Agent(TestModel(), name=name, deps_type=type(None), capabilities=capabilities)
 
 
 def calls(caller: Agent[None, str], called: Agent[None, str]) -> None:
@@ -139,7 +139,7 @@ async def test_two_evaluations_on_one_agent_see_one_run(collected: Collected) ->
         evaluators=[OnlineEvaluator(evaluator=NotEmpty(), sample_rate=0.0)], config=config
     )
     sampled = OnlineEvaluation[None](evaluators=[NotEmpty()], config=config)
-    planner = Agent(FunctionModel(answer), name='planner', capabilities=[unsampled, sampled])
+    planner = Agent(FunctionModel(answer), name='planner', deps_type=type(None), capabilities=[unsampled, sampled])
     calls(planner, researcher)
     await planner.run('a question')
     await wait_for_evaluations()

@@ -54,7 +54,12 @@ def choose(
         attached,
         OnlineEvalConfig() if config is None else config,
         lambda: RunStart(
-            run_id=run_id, conversation_id=conversation_id, agent_name='support', inputs=inputs, deps=deps
+            run_id=run_id,
+            conversation_id=conversation_id,
+            target='support',
+            agent_name='support',
+            inputs=inputs,
+            deps=deps,
         ),
     )
     return Choice(
@@ -179,6 +184,7 @@ def test_a_rate_callable_is_told_what_is_known_before_the_run() -> None:
             call_seed=uniform_draw('run-1'),
             run_id='run-1',
             conversation_id='conversation-1',
+            target='support',
             agent_name='support',
             deps=deps,
         )
@@ -309,7 +315,7 @@ def test_one_draw_serves_rate_and_condition_so_the_recorded_probability_is_the_t
     (candidate,), _ = choose_before_run(
         [attached],
         OnlineEvalConfig(),
-        lambda: RunStart(run_id=run_id, conversation_id=None, agent_name=None, inputs=None, deps=None),
+        lambda: RunStart(run_id=run_id, conversation_id=None, target='agent', agent_name=None, inputs=None, deps=None),
     )
     found = choose_after_run(candidate, a_run())
     # A rate of 1 needs no draw: every number from 0.0 to below 1.0 is below it.

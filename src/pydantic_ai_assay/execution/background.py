@@ -102,7 +102,7 @@ class BackgroundExecutor:
         self,
         start: Callable[[], Coroutine[Any, Any, Any]],
         *,
-        home: asyncio.AbstractEventLoop,
+        home: asyncio.AbstractEventLoop | None,
         label: str,
         on_settled: Callable[[Settlement], None],
         timeout: float | None = None,
@@ -113,7 +113,7 @@ class BackgroundExecutor:
 
         Args:
             start: Makes the coroutine; called again when the work has to start anew on another loop.
-            home: Where to run it, as long as that loop runs.
+            home: Where to run it, as long as that loop runs; `None` where there was no loop.
             label: What to call the work when it is left undone.
             on_settled: Called once, in the thread in which the work ended.
             timeout: Seconds it may take.
@@ -127,10 +127,10 @@ class BackgroundExecutor:
             work.settle(work.epoch, Settlement(error=error))
         return work
 
-    def _post(self, work: Work, home: asyncio.AbstractEventLoop, *, after: int, in_background: bool) -> None:
+    def _post(self, work: Work, home: asyncio.AbstractEventLoop | None, *, after: int, in_background: bool) -> None:
         if in_background or (self._background is not None and home is self._background.loop):
             self._background_thread().post(work)
-        elif not home.is_running() or (self._takeover is not None and home is self._takeover.loop):
+        elif home is None or not home.is_running() or (self._takeover is not None and home is self._takeover.loop):
             self._takeover_thread().post(work)
         else:
             lane = self._lane_of(home)
@@ -241,8 +241,8 @@ class BackgroundExecutor:
 
     def _forget_if_idle(self, loop: asyncio.AbstractEventLoop, lane: LoopLane) -> None:
         with self._lock:
-            if not lane.works:
-                del self._lanes[loop]
+            # At the end of the process the monitor and the main thread both do this.
+            if not lane.works and self._lanes.pop(loop, None) is not None:
                 lane.close()
 
     def _patience_with(self, work: Work) -> float:

@@ -49,7 +49,7 @@ class Evaluation:
         context: OnlineEvaluatorContext,
         *,
         probability: float,
-        home: asyncio.AbstractEventLoop,
+        home: asyncio.AbstractEventLoop | None,
     ) -> None:
         self.attached = attached
         self.config = config

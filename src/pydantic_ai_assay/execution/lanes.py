@@ -13,7 +13,7 @@ from typing import Protocol
 
 from .work import Settlement, Work, forget
 
-__all__ = ('LaneHost', 'LoopLane')
+__all__ = ('LaneHost', 'LoopLane', 'running_loop')
 
 HEAD_START = 0.001
 """Seconds before the loop begins to count its rounds: rounds made for our sake alone would slow the caller down."""
@@ -82,7 +82,7 @@ class LoopLane:
                 self._is_ticking = True
                 self._keep()
                 self.loop.call_later(HEAD_START, self._tick, context=self._context)
-        elif _running_loop() is self.loop:
+        elif running_loop() is self.loop:
             self._start(work, work.epoch)
         else:
             try:
@@ -102,7 +102,7 @@ class LoopLane:
 
     def cancel_timer(self, timer: asyncio.TimerHandle) -> None:
         """Cancel a timer of this lane, from whatever thread."""
-        if _running_loop() is self.loop:
+        if running_loop() is self.loop:
             timer.cancel()
         else:
             self._call_threadsafe(timer.cancel)
@@ -202,7 +202,7 @@ class LoopLane:
         future = self._wake_keeper
         if future is None:
             return
-        if _running_loop() is self.loop:
+        if running_loop() is self.loop:
             _resolve(future)
         else:
             self._call_threadsafe(lambda: _resolve(future))
@@ -246,7 +246,8 @@ class LoopLane:
         self._host.lane_drained()
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -27,6 +27,7 @@ from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
 from .deliveries import Deliveries, error_of
 from .evaluation import Evaluation
+from .lanes import running_loop
 from .queue import WaitingQueue
 from .report import Report
 from .transient import is_loop_conflict
@@ -131,7 +132,10 @@ class Pipeline:
     # From a run to its evaluations
 
     def submit(self, submission: Submission) -> None:
-        """Hand over a finished run, from the event loop it ran on. Returns at once."""
+        """Hand over a finished run, from where it ran: its evaluators run on that event loop, if there is one.
+
+        Returns at once.
+        """
         if self._metrics is None:
             self._metrics = EvaluationMetrics(self.counters, self._waiting_count)
         executor = self.executor
@@ -139,7 +143,7 @@ class Pipeline:
             if part.config.shutdown_timeout > executor.shutdown_timeout:
                 executor.shutdown_timeout = part.config.shutdown_timeout
         executor.keep_open()
-        home = asyncio.get_running_loop()
+        home = running_loop()
         self._submitted[id(submission)] = submission
         executor.run_async(
             partial(self._expand, submission, home),
@@ -150,7 +154,7 @@ class Pipeline:
         )
         executor.expect_signals()
 
-    async def _expand(self, submission: Submission, home: asyncio.AbstractEventLoop) -> list[Evaluation]:
+    async def _expand(self, submission: Submission, home: asyncio.AbstractEventLoop | None) -> list[Evaluation]:
         """Turn the candidates of a run into evaluations."""
         run = submission.record()
         evaluations: list[Evaluation] = []

@@ -19,16 +19,32 @@ MAX_DEPTH = 16
 class ActiveRun:
     """A run while it lasts. It is emptied when the run ends, since contexts can outlive it."""
 
-    __slots__ = ('agent_path', 'caller_run_id', 'capture', 'chosen', 'messages', 'parent_run_id', 'run_id')
+    __slots__ = (
+        'agent_path',
+        'caller_run_id',
+        'capture',
+        'chosen',
+        'conversation_id',
+        'messages',
+        'parent_run_id',
+        'run_id',
+    )
 
     def __init__(
-        self, run_id: str, name: str, *, caller_run_id: str | None = None, caller_name: str | None = None
+        self,
+        run_id: str,
+        name: str,
+        conversation_id: str | None = None,
+        *,
+        caller_run_id: str | None = None,
+        caller_name: str | None = None,
     ) -> None:
         """Begin a run within the current one.
 
         Args:
             run_id: The run's id.
             name: Name of what runs.
+            conversation_id: The conversation it belongs to. Default: that of the run around it.
             caller_run_id: The id of the agent run whose tool or hook this is, evaluated or not.
             caller_name: The name of that agent.
         """
@@ -42,6 +58,9 @@ class ActiveRun:
             path = (*path, caller_name or 'agent')
         self.agent_path = (*path[1 - MAX_DEPTH :], name) if path else (name,)
         self.caller_run_id = caller_run_id
+        self.conversation_id = (
+            outer.conversation_id if conversation_id is None and outer is not None else conversation_id
+        )
         self.capture: SpanCapture | None = None if outer is None else outer.capture
         self.chosen: list[Any] | None = None
         self.messages: list[ModelMessage] | None = None

@@ -61,6 +61,7 @@ class RunStart:
 
     run_id: str
     conversation_id: str | None
+    target: str
     agent_name: str | None
     inputs: Any
     deps: Any
@@ -130,6 +131,7 @@ def _resolve(
         call_seed=uniform_draw(unit),
         run_id=start.run_id,
         conversation_id=start.conversation_id,
+        target=start.target,
         agent_name=start.agent_name,
         deps=start.deps,
     )
