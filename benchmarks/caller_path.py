@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_ai import Agent
 
 from .child import measure_in_child
-from .packages import OURS, UPSTREAM, NoOp, Package, Trivial, configure_logfire, make_agent
+from .packages import OURS, UPSTREAM, NoOp, Package, Settling, Trivial, configure_logfire, make_agent
 from .samples import Estimate, difference, ratio_of_differences
 from .table import Row, Target
 
@@ -77,7 +77,7 @@ async def _time(subjects: dict[str, Subject], rounds: int) -> dict[str, list[flo
     """Time one run of each subject per round, in microseconds, in an order drawn anew each round."""
     rng = random.Random(0)
     order = list(subjects)
-    settling = Subject(agent=make_agent(NoOp()))
+    settling = Subject(agent=make_agent(Settling()))
     samples: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(WARM_UP):
         for subject in subjects.values():

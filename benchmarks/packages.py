@@ -25,6 +25,7 @@ __all__ = (
     'NoOp',
     'Package',
     'PackageName',
+    'Settling',
     'Trivial',
     'configure_logfire',
     'make_agent',
@@ -79,6 +80,18 @@ class NoOp(AbstractCapability[Any]):
 
 
 @dataclass
+class Settling(AbstractCapability[Any]):
+    """Runs between the subjects, and is none of them.
+
+    The interpreter specializes the code it runs for the classes it last saw there; a subject must not be spared that.
+    """
+
+    async def wrap_run(self, ctx: RunContext[Any], *, handler: WrapRunHandler) -> AgentRunResult[Any]:
+        """Run the agent."""
+        return await handler()
+
+
+@dataclass
 class Trivial(Evaluator):
     """An asynchronous evaluator that does nothing. The index makes many of them different from one another."""
 
@@ -87,6 +100,10 @@ class Trivial(Evaluator):
     async def evaluate(self, ctx: EvaluatorContext) -> bool:
         """Pass every run."""
         return True
+
+    def get_default_evaluation_name(self) -> str:
+        """A name of its own for each."""
+        return f'Trivial {self.index}'
 
 
 def make_agent(capability: AbstractCapability[Any], model: Model | None = None) -> Agent[None, str]:

@@ -14,9 +14,21 @@ from pydantic_evals.online import (
 )
 
 from .capability import OnlineEvaluation
+from .decorator import evaluate
 from .delivery.counters import EvaluationStats
-from .errors import AssayError, AssayWarning, ConfigurationError, EvaluatorOutputError, MissingExtraError, NoRunError
+from .errors import (
+    AssayError,
+    AssayWarning,
+    ConfigurationError,
+    EvaluatorOutputError,
+    MissingExtraError,
+    NoRunError,
+    RedactionError,
+    WithheldError,
+)
 from .execution.pipeline import PendingEvaluation
+from .redaction.redactor import RedactionKind, Redactor
+from .redaction.run import map_text
 from .rerun import run_evaluators
 from .runs.context import OnlineEvaluatorContext, run_of
 from .runs.outcome import EvaluationOutcome, EvaluationStatus
@@ -27,6 +39,7 @@ from .settings import (
     OnlineEvalConfig,
     OnlineEvaluator,
     Overflow,
+    RedactCallback,
     RunIn,
     SampleBy,
     SamplingContext,
@@ -34,6 +47,7 @@ from .settings import (
     WhenCallback,
     configure,
 )
+from .submission import submit
 from .waiting import stats, wait_for_evaluations
 
 __all__ = (
@@ -60,6 +74,10 @@ __all__ = (
     'OnlineEvaluatorContext',
     'Overflow',
     'PendingEvaluation',
+    'RedactCallback',
+    'RedactionError',
+    'RedactionKind',
+    'Redactor',
     'RunIn',
     'RunOutcome',
     'RunRecord',
@@ -70,10 +88,14 @@ __all__ = (
     'SinkPayload',
     'SpanReference',
     'WhenCallback',
+    'WithheldError',
     'configure',
     'disable_evaluation',
+    'evaluate',
+    'map_text',
     'run_evaluators',
     'run_of',
     'stats',
+    'submit',
     'wait_for_evaluations',
 )

@@ -10,6 +10,9 @@ from typing import Any
 # Inside a tool this is the calling run, which is how a nested run knows its parent.
 from pydantic_ai._run_context import get_current_run_context
 
+# Describes evaluators in the JSON schema of agent specs as they are described in that of dataset files.
+from pydantic_ai._spec import build_schema_types
+
 # `disable_evaluation()` of pydantic-evals sets this; sharing it makes either package's switch work for both.
 from pydantic_evals._online import EVALUATION_DISABLED
 
@@ -22,6 +25,7 @@ __all__ = (
     'EVALUATION_DISABLED',
     'OnlineTaskRun',
     'UncalledInRealtime',
+    'build_schema_types',
     'get_current_run_context',
     'inside_dataset_evaluation',
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from opentelemetry import trace
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering, Instrumentation, WrapRunHandler
@@ -28,6 +28,7 @@ from .runs.active import CURRENT, ActiveRun
 from .runs.record import RunRecord
 from .runs.spans import is_span_of_run
 from .sampling.choice import RunStart
+from .specs import KNOWN_EVALUATORS, ConfigSpec, EvaluatorSpecs, EvaluatorTypes, checked, load_config, spec_type
 
 __all__ = ('OnlineEvaluation',)
 
@@ -68,6 +69,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
     config: upstream.OnlineEvalConfig | None = None
     """Settings for all of them. Default: `DEFAULT_CONFIG`."""
 
+    _evaluator_types: ClassVar[EvaluatorTypes] = KNOWN_EVALUATORS
     _evaluators: AttachedEvaluators = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -75,9 +77,32 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         self._evaluators = AttachedEvaluators(self.evaluators, self.config)
 
     @classmethod
-    def get_serialization_name(cls) -> str | None:
-        """Not available in agent specs."""
-        return None
+    @checked
+    def from_spec(cls, evaluators: EvaluatorSpecs, config: ConfigSpec | None = None) -> OnlineEvaluation[Any]:
+        """Make one from data, as `Agent.from_spec` and `Agent.from_file` do.
+
+        Args:
+            evaluators: A list of evaluators. Each is a name, `{name: arguments}`, or, with settings of its own,
+                `{'evaluator': one of these, 'sample_rate': 0.1, ...}`.
+            config: Fields of `OnlineEvalConfig`. What is left out is as in `DEFAULT_CONFIG`.
+
+        Raises:
+            ConfigurationError: If something cannot work; the message has its path and value.
+        """
+        return cls(evaluators=cls._evaluator_types.load(evaluators), config=load_config(config))
+
+    @classmethod
+    def with_evaluator_types(cls, *evaluator_types: type[Evaluator[Any, Any, Any]]) -> type[Self]:
+        """Make a class for `custom_capability_types=[...]` whose specs can name evaluators of your own.
+
+        Args:
+            evaluator_types: The classes of the evaluators, each decorated with `@dataclass`. One with the name of an
+                evaluator of pydantic-evals replaces that.
+
+        Raises:
+            ConfigurationError: If one of them is not the class of an evaluator, or two have the same name.
+        """
+        return spec_type(cls, cls._evaluator_types.including(evaluator_types))
 
     def get_ordering(self) -> CapabilityOrdering:
         """Outside all but the instrumentation, so that what is judged is what the caller gets, with the run's own span."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from ._upstream import CURRENT_TASK_RUN, OnlineTaskRun, get_current_run_context
 from .errors import describe
 from .execution.pipeline import PIPELINE, Chosen
 from .runs.active import ActiveRun
+from .runs.clock import TIMEKEEPER
 from .runs.record import RunOutcome, RunRecord
 from .runs.spans import RECORDER
 
@@ -47,8 +47,9 @@ class RunCapture:
         self.task_run = OnlineTaskRun(CURRENT_TASK_RUN.get())
         self.chosen: list[Chosen] = [chosen]
         active.chosen = self.chosen
-        self._started_at = time.time()
-        self._clock = time.perf_counter()
+        self._clock = TIMEKEEPER.clock
+        self._started_at = self._clock.time()
+        self._begun = self._clock.perf_counter()
 
     def hand_over(self, *, error: BaseException | None = None, result: Any = None) -> None:
         """Submit the run, which has ended. Whatever goes wrong here is ours, and must not become the run's.
@@ -57,7 +58,7 @@ class RunCapture:
             error: What it raised, if it did.
             result: What it ended with otherwise.
         """
-        self._duration = time.perf_counter() - self._clock
+        self._duration = self._clock.perf_counter() - self._begun
         self.error, self.result = error, result
         try:
             self.snapshot()
@@ -98,6 +99,7 @@ class RunCapture:
             'recorded_metrics': self._metrics,
             'span_context': self._span_context if self._span_context.is_valid else None,
             'baggage': self._baggage,
+            'record_content': all(part.record_content for part in self.chosen),
             'spans': self._spans,
         }
 

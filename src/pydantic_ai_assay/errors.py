@@ -4,7 +4,9 @@
     ├── ConfigurationError      a setting has a value that cannot work (also a `ValueError`)
     ├── MissingExtraError       a feature needs an optional dependency (also an `ImportError`)
     ├── NoRunError              a context is not one of an online run (also a `LookupError`)
-    └── EvaluatorOutputError    an evaluator returned something that is not a result (also a `ValueError`)
+    ├── EvaluatorOutputError    an evaluator returned something that is not a result (also a `ValueError`)
+    ├── RedactionError          `redact` raised, so that the run was shown to nobody
+    └── WithheldError           stands for an error whose text is withheld
 
     AssayWarning                something was left out and nobody was listening
 
@@ -20,6 +22,8 @@ __all__ = (
     'EvaluatorOutputError',
     'MissingExtraError',
     'NoRunError',
+    'RedactionError',
+    'WithheldError',
     'describe',
 )
 
@@ -52,6 +56,23 @@ class NoRunError(AssayError, LookupError):
 
 class EvaluatorOutputError(AssayError, ValueError):
     """An evaluator returned something that is not a bool, a finite number, a short string, or a mapping of those."""
+
+
+class RedactionError(AssayError):
+    """`redact` raised, or did not finish in time, so that nobody was shown the run."""
+
+    def __init__(self, error: BaseException) -> None:
+        # Its text and its place may quote what was to be redacted.
+        super().__init__(
+            f'`redact` raised {type(error).__name__}; the run was shown to nobody and its content is withheld.'
+        )
+
+
+class WithheldError(AssayError):
+    """Stands for an error whose text is withheld."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f'{type(error).__name__} (its text is withheld)')
 
 
 class AssayWarning(UserWarning):

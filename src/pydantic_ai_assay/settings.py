@@ -6,9 +6,9 @@ The names, and the meaning of everything that `pydantic_evals.online` has as wel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, cast, get_args, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, runtime_checkable
 
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
@@ -31,6 +31,7 @@ __all__ = (
     'OnlineEvalConfig',
     'OnlineEvaluator',
     'Overflow',
+    'RedactCallback',
     'RunIn',
     'SampleBy',
     'SampleRate',
@@ -51,6 +52,11 @@ RunIn = Literal['auto', 'background']
 
 Overflow = Literal['drop_newest', 'drop_oldest']
 """Which evaluation goes when the queue is full."""
+
+RedactCallback = Callable[[RunRecord], RunRecord]
+"""Takes a run and returns it without what must not leave the process."""
+
+_T = TypeVar('_T')
 
 WhenCallback = Callable[[RunRecord], bool | float]
 """A condition over the finished run. Returns whether to judge it, or the probability of judging it."""
@@ -253,6 +259,13 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     """Seconds for which the end of an event loop or of the process waits for what is pending. Default: 10."""
     sink_timeout: float = 30.0
     """Seconds a sink or a callback may take. Default: 30."""
+    redact: RedactCallback | None = None
+    """Applied once to each run before anybody is shown it: judges, events, sinks and stores. Default: nothing.
+
+    A function that takes the run and returns it without what must not leave the process, such as `Redactor()` or one
+    made with `map_text`. It runs in a thread, within `sink_timeout`. When it raises, nobody is shown the run: its
+    evaluations have the status `'failed'`.
+    """
     span_attribute_limit: int | None = 16_384
     """Characters to which text attributes of captured spans are shortened, visibly; `None` for no limit.
 
@@ -267,10 +280,37 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
         _check_count('queue_bytes', self.queue_bytes, 1)
         _check_seconds('sink_timeout', self.sink_timeout)
         _check_seconds('shutdown_timeout', self.shutdown_timeout, or_zero=True)
+        if self.redact is not None and not callable(self.redact):
+            raise ConfigurationError(f'redact must be a function that takes and returns a run, got {self.redact!r}.')
         if self.span_attribute_limit is not None:
             _check_count('span_attribute_limit', self.span_attribute_limit, 1)
         _check_choice('overflow', self.overflow, get_args(Overflow))
         _check_choice('sampling_mode', self.sampling_mode, get_args(SamplingMode))
+
+    decorate: ClassVar[Callable[..., Any]]
+    """`evaluate()`, which is made of these settings and sets itself here."""
+
+    def evaluate(
+        self,
+        *evaluators: Evaluator[Any, Any, Any] | upstream.OnlineEvaluator,
+        target: str | None = None,
+        msg_template: str | None = None,
+        span_name: str | None = None,
+        extract_args: bool | Iterable[str] = False,
+        record_return: bool = False,
+        collect: Callable[[list[Any]], Any] | None = None,
+    ) -> Callable[[_T], _T]:
+        """Evaluate the calls of a function with these settings: `evaluate(..., config=self)`."""
+        return self.decorate(
+            *evaluators,
+            config=self,
+            target=target,
+            msg_template=msg_template,
+            span_name=span_name,
+            extract_args=extract_args,
+            record_return=record_return,
+            collect=collect,
+        )
 
     def should_evaluate(self) -> bool:
         """Whether runs that start now are evaluated: enabled, not switched off here, and not inside a dataset's task."""
@@ -300,6 +340,7 @@ def configure(
     overflow: Overflow = _UNSET,
     shutdown_timeout: float = _UNSET,
     sink_timeout: float = _UNSET,
+    redact: RedactCallback | None = _UNSET,
     span_attribute_limit: int | None = _UNSET,
 ) -> None:
     """Change `DEFAULT_CONFIG`, field by field; what is left out stays as it is.
@@ -330,9 +371,6 @@ def own_evaluator(evaluator: Evaluator[Any, Any, Any] | upstream.OnlineEvaluator
     if isinstance(evaluator, upstream.OnlineEvaluator):
         return _view(OnlineEvaluator, evaluator)
     return OnlineEvaluator(evaluator=evaluator)
-
-
-_T = TypeVar('_T')
 
 
 def _view(cls: type[_T], other: object) -> _T:

@@ -136,15 +136,17 @@ async def test_of_an_evaluator_attached_twice_the_attachment_that_sees_the_run_c
 ) -> None:
     """It has one status for the run, not one for each time it is attached."""
     first, second = (OnlineEvaluator(evaluator=NotEmpty(), run_on=[outcome]) for outcome in order)
-    await evaluating(collected, first, second).run('hi')
+    again = OnlineEvaluation[None](evaluators=[second], config=OnlineEvalConfig(default_sink=collected))
+    await evaluating(collected, first).run('hi', capabilities=[again])
     await wait_for_evaluations()
     assert counted('NotEmpty') == {'scored': 1}
     assert collected.statuses == {'NotEmpty': 'scored'}
 
 
 async def test_an_evaluator_attached_twice_that_sees_the_run_neither_time_is_skipped_once(collected: Collected) -> None:
-    evaluators = [OnlineEvaluator(evaluator=NotEmpty(), run_on=[outcome]) for outcome in ('error', 'deferred')]
-    await evaluating(collected, *evaluators).run('hi')
+    first, second = (OnlineEvaluator(evaluator=NotEmpty(), run_on=[outcome]) for outcome in ('error', 'deferred'))
+    again = OnlineEvaluation[None](evaluators=[second], config=OnlineEvalConfig(default_sink=collected))
+    await evaluating(collected, first).run('hi', capabilities=[again])
     await wait_for_evaluations()
     assert counted('NotEmpty') == {'skipped': 1}
 
@@ -296,7 +298,3 @@ async def test_whatever_makes_a_record_can_hand_it_in(collected: Collected) -> N
     await wait_for_evaluations()
     assert collected.values == {'NotEmpty': True}
     assert collected.run.target == 'archive'
-
-
-def test_it_is_not_made_from_an_agent_spec() -> None:
-    assert OnlineEvaluation.get_serialization_name() is None

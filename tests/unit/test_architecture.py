@@ -13,11 +13,12 @@ ROOT = Path(pydantic_ai_assay.__file__).parent
 LAYERS = [
     {'errors'},
     {'_upstream', 'runs'},
-    {'settings'},
+    {'redaction', 'settings', 'switches'},
     {'sampling', 'delivery'},
     {'execution'},
-    {'capture'},
-    {'capability', 'rerun', 'waiting'},
+    {'call_span', 'capture', 'specs'},
+    {'capability', 'decorator', 'rerun', 'submission', 'waiting'},
+    {'testing'},
     {'__init__'},
 ]
 """From low to high. Parts of one layer do not know each other."""

@@ -401,6 +401,49 @@ def test_a_loop_that_stands_still_without_work_is_forgotten_after_a_while(
     assert keepers(loop) == 1
 
 
+class Interrupting:
+    """A lock before which, once, something else happens: as if another thread had come first."""
+
+    def __init__(self, lock: threading.Lock, number: int, what: Callable[[], object]) -> None:
+        self._lock = lock
+        self._number = number
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._number -= 1
+        if not self._number:
+            self._what()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_work_that_comes_while_its_lane_is_being_forgotten_has_a_keeper(
+    unwatched: BackgroundExecutor, loop: CountedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_at_once(unwatched, loop)
+    task = Task()
+
+    def forget_the_lane() -> None:
+        # As the monitor does.
+        unwatched._lanes.pop(loop).close()  # pyright: ignore[reportPrivateUsage]
+
+    async def main() -> None:
+        # The first hold of the lock lists the work, the second one gives it its lane.
+        lock = Interrupting(unwatched._lock, 2, forget_the_lane)  # pyright: ignore[reportPrivateUsage]
+        with monkeypatch.context() as patch:
+            patch.setattr(unwatched, '_lock', lock)
+            work = unwatched.run_async(task.hang, home=loop, label='judge', on_settled=task.on_settled)
+        # The keeper of the lane that was forgotten ends.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert keepers(loop) == 1
+        work.settle(0, Settlement())
+
+    loop.run_until_complete(main())
+
+
 def test_the_monitor_sleeps_without_work_and_wakes_for_it(
     executor: BackgroundExecutor, loop: CountedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,15 +4,16 @@ import asyncio
 import gc
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pydantic_ai_assay.execution import lanes
-from pydantic_ai_assay.execution.lanes import LoopLane
+from pydantic_ai_assay.execution.lanes import Beginning, LoopLane
 from pydantic_ai_assay.execution.work import Settlement, Work
 
 from .samples import BOUND, in_thread
@@ -710,3 +711,131 @@ def test_a_loop_that_is_dropped_with_work_on_it_logs_nothing(log: pytest.LogCapt
     assert log.messages == []
     assert (hanging.starts, not_started.starts) == (1, 0)
     assert not hanging.settled.is_set()
+
+
+def a_loop_stopped_between(lane_of: Callable[[asyncio.AbstractEventLoop], LoopLane], task: Task) -> LoopLane:
+    """Close a loop that took a work up in its last round, so that the work's task never took its first step."""
+    loop = asyncio.new_event_loop()
+    lane = lane_of(loop)
+    lane.post(task.work)
+    # Both are in the queue of one round: after it, the task is made and not begun.
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert (task.starts, task.work.task is None) == (0, False)
+    assert lane.release_all() == [task.work]
+    lane.close()
+    loop.close()
+    return lane
+
+
+@pytest.mark.filterwarnings('error')
+def test_a_loop_that_is_closed_before_a_task_began_leaves_no_coroutine_that_was_never_awaited(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    task = Task(answer)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        a_loop_stopped_between(lambda loop: LoopLane(loop, Host()), task)
+        task.work.lane = None
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
+    assert log.messages == []
+
+
+def test_a_start_that_was_lost_before_it_began_begins_nothing() -> None:
+    task = Task(answer)
+
+    async def body(lane: LoopLane) -> None:
+        lane.post(task.work)
+        started = task.work.task
+        assert started is not None
+        assert lane.release_all() == [task.work]
+        await asyncio.wait([started])
+
+    run(body)
+    assert task.starts == 0
+    assert not task.settled.is_set()
+
+
+def test_a_coroutine_that_is_made_at_its_first_step_can_be_awaited_and_closed() -> None:
+    async def note() -> None:
+        steps.append('begun')
+        try:
+            await forever()
+        finally:
+            steps.append('ended')
+
+    async def begin_and_close() -> None:
+        beginning = Beginning(note)
+        beginning.close()
+        assert steps == []
+        beginning.send(None)
+        beginning.close()
+
+    async def wait() -> None:
+        async with asyncio.timeout(0):
+            await Beginning(note)
+
+    steps: list[str] = []
+    asyncio.run(begin_and_close())
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait())
+    assert steps == ['begun', 'ended'] * 2
+
+
+def test_a_loop_that_goes_on_while_its_work_is_taken_over_begins_nothing(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work is let go of when the loop has just seen that it still has it, and makes its task."""
+    task = Task(answer, timeout=3_600)
+    lane = LoopLane(loop, Host())
+    released: list[Work] = []
+
+    def make_context() -> Context:
+        released.extend(in_thread(lane.release_all))
+        return Context()
+
+    monkeypatch.setattr(lanes, 'Context', make_context)
+    lane.post(task.work)
+    loop.run_until_complete(rounds(5))
+    assert released == [task.work]
+    assert (task.starts, task.work.epoch) == (0, 1)
+    assert (task.work.task, task.work.timer) == (None, None)
+    assert [each for each in asyncio.all_tasks(loop) if not each.done()] == []
+
+
+def test_the_task_of_a_work_can_be_shown_before_and_after_it_began() -> None:
+    task = Task()
+    shown: list[str] = []
+
+    async def body(lane: LoopLane) -> None:
+        lane.post(task.work)
+        started = task.work.task
+        assert started is not None
+        shown.append(repr(started))
+        await until(lambda: task.starts)
+        shown.append(repr(started))
+        assert lane.release_all() == [task.work]
+
+    run(body)
+    assert all('pending' in text for text in shown)
+
+
+def test_a_keeper_that_is_cancelled_before_it_began_is_followed_by_another() -> None:
+    """Tests and frameworks cancel every task of a loop at times, and the loop goes on."""
+    tasks = [Task(), Task()]
+
+    async def body(lane: LoopLane) -> None:
+        for task in tasks:
+            lane.post(task.work)
+            (keeper,) = (each for each in asyncio.all_tasks() if each.get_name() == 'assay-keeper')
+            keeper.cancel()
+            await asyncio.wait([keeper])
+            assert keeper.cancelled()
+        last = Task(lambda: rounds(20))
+        lane.post(last.work)
+        tasks.append(last)
+
+    _, host = run(body, Host(0.01))
+    assert tasks[2].settlement is not None
+    assert set(host.taken_over) == {tasks[0].work, tasks[1].work}

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import pydantic_ai._run_context
+import pydantic_ai._spec
 import pydantic_evals._online
 import pydantic_evals._task_run
 import pytest
@@ -25,6 +26,7 @@ from pydantic_ai_assay._upstream import (
     OnlineTaskRun,
     TaskRun,
     UncalledInRealtime,
+    build_schema_types,
     get_current_run_context,
     inside_dataset_evaluation,
 )
@@ -36,6 +38,7 @@ pytestmark = pytest.mark.anyio
 
 def test_the_names_are_those_of_upstream() -> None:
     assert get_current_run_context is pydantic_ai._run_context.get_current_run_context
+    assert build_schema_types is pydantic_ai._spec.build_schema_types
     assert EVALUATION_DISABLED is pydantic_evals._online.EVALUATION_DISABLED
     assert CURRENT_TASK_RUN is pydantic_evals._task_run.CURRENT_TASK_RUN
     assert TaskRun is pydantic_evals._task_run.TaskRun

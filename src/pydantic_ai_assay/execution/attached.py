@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator, EvaluatorSpec
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ('AttachedEvaluator', 'attach')
 
-_LOCK = threading.Lock()
 _ATTRIBUTE = '_assay_attached'
 
 
 class AttachedEvaluator:
     """What the pipeline keeps of an evaluator between runs."""
+
+    attaching: ClassVar[threading.Lock] = threading.Lock()
+    """Held while an evaluator is attached. A forked child makes another one."""
 
     def __init__(self, settings: OnlineEvaluator) -> None:
         self.settings = settings
@@ -32,6 +34,7 @@ class AttachedEvaluator:
         self.certain: Candidate[AttachedEvaluator] = Candidate(self, 1.0, 0.0)
         self.running = 0
         self.waiting: deque[Evaluation] = deque()
+        self._generation = 0
         self._identity: EvaluatorIdentity | None = None
         self._is_async: bool | None = None
         self._key: str | None = None
@@ -90,6 +93,17 @@ class AttachedEvaluator:
             )
         return self._is_async
 
+    def enter(self, generation: int) -> None:
+        """Forget what ran and waited in the process that this one was forked from. The pipeline locks.
+
+        Args:
+            generation: How many forks lie between the first process and this one.
+        """
+        if self._generation != generation:
+            self._generation = generation
+            self.running = 0
+            self.waiting = deque()
+
     def needs_event_loop(self) -> None:
         """Remember that the evaluator returned a coroutine."""
         self._is_async = True
@@ -102,7 +116,7 @@ def attach(evaluator: Evaluator[Any, Any, Any] | upstream.OnlineEvaluator) -> At
         ConfigurationError: If it is neither an evaluator nor an `OnlineEvaluator`.
     """
     settings = own_evaluator(evaluator)
-    with _LOCK:
+    with AttachedEvaluator.attaching:
         attached = vars(settings).get(_ATTRIBUTE)
         # A copy of an `OnlineEvaluator` copies this as well, and is still another one.
         if attached is None or vars(attached.settings) is not vars(settings):

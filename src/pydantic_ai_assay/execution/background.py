@@ -35,9 +35,14 @@ class BackgroundExecutor:
     """Runs coroutines and functions for one process, each to its end once. Starts no thread before the first work."""
 
     def __init__(self, *, on_exit: Callable[[], None]) -> None:
-        self.shutdown_timeout = 0.0
         self.workers = WorkerPool()
         self.callbacks = WorkerPool()
+        self._exit = ExitGuard(self._drain_at_exit)
+        self._on_exit = on_exit
+        self._begin()
+
+    def _begin(self) -> None:
+        self.shutdown_timeout = 0.0
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._works: set[Work] = set()
@@ -50,8 +55,21 @@ class BackgroundExecutor:
         self._monitor_sleeps = False
         self._shutdown_spent = 0.0
         self._is_exiting = False
-        self._exit = ExitGuard(self._drain_at_exit)
-        self._on_exit = on_exit
+
+    def begin_in_child(self) -> None:
+        """Begin anew in a forked child: the works are the parent's, and the threads did not come along.
+
+        No lock is taken, since the thread that holds it may not have come along either; all are made anew.
+        """
+        for work in self._works:
+            work.is_settled = True
+        for owner in (*self._lanes.values(), self._takeover, self._background):
+            if owner is not None:
+                owner.abandon()
+        self.workers.begin()
+        self.callbacks.begin()
+        self._exit.begin_in_child()
+        self._begin()
 
     # Callers' runs
 
@@ -71,11 +89,12 @@ class BackgroundExecutor:
 
     def run_ended(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note that an agent's run on `loop` has ended."""
-        count = self._active_runs[loop] - 1
+        count = self._active_runs.get(loop, 1) - 1
         if count:
             self._active_runs[loop] = count
         else:
-            del self._active_runs[loop]
+            # A forked child knows nothing of the runs that it was forked in.
+            self._active_runs.pop(loop, None)
         lane = self._lanes.get(loop)
         if lane is not None:
             lane.beat = time.monotonic()
@@ -90,11 +109,9 @@ class BackgroundExecutor:
         takeover.hold()
         if takeover.held_for > HELD_TOO_LONG:
             # The other loop does not stop running agents. On it, a shared client is used from one loop.
-            lane = self._lane_of(busy.pop())
+            home = busy.pop()
             for work in takeover.lane.release_all():
-                with self._lock:
-                    lane.works.add(work)
-                lane.post(work)
+                self._lane_with(work, home).post(work)
 
     # Work
 
@@ -133,18 +150,15 @@ class BackgroundExecutor:
         elif home is None or not home.is_running() or (self._takeover is not None and home is self._takeover.loop):
             self._takeover_thread().post(work)
         else:
-            lane = self._lane_of(home)
-            with self._lock:
-                # The monitor forgets lanes without work.
-                self._lanes[home] = lane
-                lane.works.add(work)
-            lane.post(work, after=after)
+            self._lane_with(work, home).post(work, after=after)
 
-    def _lane_of(self, loop: asyncio.AbstractEventLoop) -> LoopLane:
-        lane = self._lanes.get(loop)
-        if lane is None:
-            with self._lock:
-                lane = self._lanes.setdefault(loop, LoopLane(loop, self))
+    def _lane_with(self, work: Work, loop: asyncio.AbstractEventLoop) -> LoopLane:
+        """The lane of a loop, with a work listed on it: the monitor forgets, and closes, lanes without work."""
+        with self._lock:
+            lane = self._lanes.get(loop)
+            if lane is None:
+                lane = self._lanes[loop] = LoopLane(loop, self)
+            lane.works.add(work)
         return lane
 
     def run_sync(

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_evals.evaluators import EvaluationResult
 
+from ..runs.clock import TIMEKEEPER
 from ..runs.context import OnlineEvaluatorContext
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..settings import OnlineEvalConfig
 from .attached import AttachedEvaluator
+from .observation import Observation
 from .scoring import EvaluatorSpan, call, call_async, failure_of, results_of
 from .work import Settlement
 
@@ -35,6 +37,7 @@ class Evaluation:
         'context',
         'home',
         'is_waiting',
+        'observation',
         'probability',
         'reports',
         'restarts',
@@ -50,6 +53,7 @@ class Evaluation:
         *,
         probability: float,
         home: asyncio.AbstractEventLoop | None,
+        observation: Observation | None = None,
     ) -> None:
         self.attached = attached
         self.config = config
@@ -57,6 +61,7 @@ class Evaluation:
         self.probability = probability
         self.reports: list[Report] = []
         self.home = home
+        self.observation = observation
         self.attempts = 0
         self.restarts = 0
         self.awaitable: Awaitable[Any] | None = None
@@ -70,9 +75,13 @@ class Evaluation:
         Raises:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
-        with EvaluatorSpan(self.attached, self.context.run.telemetry_context):
+        with self._span():
             output = await call_async(self.attached, self._attempt_async, attempted=self._count_attempt)
             return results_of(output, self.attached)
+
+    def _span(self) -> EvaluatorSpan:
+        run = self.context.run
+        return EvaluatorSpan(self.attached, run.telemetry_context, record_content=run.record_content)
 
     async def _attempt_async(self) -> Any:
         awaitable, self.awaitable = self.awaitable, None
@@ -89,7 +98,7 @@ class Evaluation:
         Raises:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
-        with EvaluatorSpan(self.attached, self.context.run.telemetry_context):
+        with self._span():
             output = call(self.attached, self._attempt_sync, attempted=self._count_attempt)
             return output if inspect.isawaitable(output) else results_of(output, self.attached)
 
@@ -140,7 +149,7 @@ class Evaluation:
             attempts=self.attempts,
             duration=now - started,
             waited=started - self.submitted,
-            finished_at=datetime.now(UTC),
+            finished_at=datetime.fromtimestamp(TIMEKEEPER.clock.time(), UTC),
             target=run.target,
             agent_name=run.agent_name,
             agent_path=run.agent_path,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
 
-from ..sampling.choice import RunStart, choose_before_run
+from ..errors import ConfigurationError
+from ..sampling.choice import Candidate, RunStart, choose_before_run
 from ..settings import DEFAULT_CONFIG, own_config
-from .attached import attach
+from ..switches import check_switches, current_switches
+from .attached import AttachedEvaluator, attach
+from .observation import OPEN, current_observation
 from .pipeline import PIPELINE, Chosen
 
 __all__ = ('AttachedEvaluators',)
@@ -29,10 +33,13 @@ class AttachedEvaluators:
         """Attach evaluators.
 
         Raises:
-            ConfigurationError: If one of them is no evaluator, or a setting has a value that cannot work.
+            ConfigurationError: If one of them is no evaluator, two that differ have one name, or a setting or an
+                environment variable has a value that cannot work.
         """
+        check_switches()
         self.attached = [attach(evaluator) for evaluator in evaluators]
         self.config = own_config(config) if config is not None else DEFAULT_CONFIG
+        _check_names(self.attached)
 
     def choose(self, target: str, start: Callable[[], RunStart]) -> Chosen | None:
         """Choose the evaluators that may be shown a run that is about to start, and count the others.
@@ -47,11 +54,53 @@ class AttachedEvaluators:
         config = self.config
         if not config.should_evaluate():
             return None
-        candidates, left_out = choose_before_run(self.attached, config, start)
+        switches = current_switches()
+        if not switches.evaluations:
+            return None
+        observation = current_observation() if OPEN else None
+        candidates: list[Candidate[AttachedEvaluator]]
+        if observation is not None and observation.judge_all:
+            candidates, left_out = [each.certain for each in self.attached], []
+        else:
+            candidates, left_out = choose_before_run(self.attached, config, start, cap=switches.sample_rate)
         for attached, error in left_out:
             if error is None:
                 PIPELINE.counters.count('sampled_out', attached.name, target)
             else:
                 PIPELINE.counters.count('skipped', attached.name, target)
                 PIPELINE.sampling_failed(attached, config, error)
-        return Chosen(config, candidates) if candidates else None
+            if observation is not None:
+                observation.pass_over(attached.name, 'sampled_out' if error is None else 'skipped')
+        if not candidates:
+            return None
+        return Chosen(config, candidates, record_content=switches.record_content, observation=observation)
+
+
+def _check_names(attached: Sequence[AttachedEvaluator]) -> None:
+    by_name: dict[str, AttachedEvaluator] = {}
+    for each in attached:
+        first = by_name.setdefault(each.name, each)
+        differing = _differing(first, each)
+        if differing:
+            raise ConfigurationError(
+                f'Two evaluators that differ in {differing} have the name {each.name!r}, so that their results could not be '
+                f'told apart: {first.evaluator!r} and {each.evaluator!r}. Give one of them another name: most take '
+                "`evaluation_name=`, `LLMJudge` takes `assertion={'evaluation_name': ...}`, and your own can override "
+                '`get_default_evaluation_name`.'
+            )
+
+
+def _differing(first: AttachedEvaluator, second: AttachedEvaluator) -> str:
+    """What two evaluators of one name differ in; nothing where one of them has no name that could be read."""
+    if first.known_identity is None or second.known_identity is None:
+        return ''
+    if first.key != second.key:
+        return 'what they do'
+    differing = [
+        f'{field.name} ({getattr(first.settings, field.name)!r} and {getattr(second.settings, field.name)!r})'
+        for field in fields(first.settings)
+        if field.init
+        and field.name != 'evaluator'
+        and getattr(first.settings, field.name) != getattr(second.settings, field.name)
+    ]
+    return ', '.join(differing)

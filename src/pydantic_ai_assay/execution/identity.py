@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
-from pydantic_evals.evaluators import Evaluator, EvaluatorSpec
+from pydantic_evals.evaluators import Evaluator, EvaluatorSpec, LLMJudge
 
 __all__ = ('EvaluatorIdentity', 'identify')
 
@@ -38,7 +38,7 @@ def identify(evaluator: Evaluator[Any, Any, Any]) -> EvaluatorIdentity:
     Raises:
         Exception: Whatever the evaluator's own naming, versioning or serialization raises.
     """
-    name = str(evaluator.get_default_evaluation_name())
+    name = _name_of(evaluator)
     version = evaluator.get_evaluator_version()
     source = evaluator.as_spec()
     cls = type(evaluator)
@@ -50,6 +50,16 @@ def identify(evaluator: Evaluator[Any, Any, Any]) -> EvaluatorIdentity:
     # Settings without a JSON form are shown by their repr, whose memory address differs in each process.
     fingerprint = sha256(_MEMORY_ADDRESS.sub('', document).encode()).hexdigest()[:16]
     return EvaluatorIdentity(name=name, version=version, fingerprint=fingerprint, source=source)
+
+
+def _name_of(evaluator: Evaluator[Any, Any, Any]) -> str:
+    if isinstance(evaluator, LLMJudge):
+        # Its results go by the names in these, and two judges with different names are no namesakes.
+        for settings in (evaluator.assertion, evaluator.score):
+            name = settings.get('evaluation_name') if settings else None
+            if name:
+                return name
+    return str(evaluator.get_default_evaluation_name())
 
 
 def _canonical(value: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from .work import Settlement, Work, forget
 
@@ -41,6 +42,41 @@ class LaneHost(Protocol):
     def lane_drained(self) -> None:
         """The caller's loop has nothing left that could still be waited for."""
         ...
+
+
+class Beginning(Coroutine[Any, Any, None]):
+    """A coroutine that is made when it takes its first step.
+
+    A loop can be stopped when a task was made and has not begun, and closed later: the task's coroutine would never have
+    been awaited, which Python warns of.
+    """
+
+    __slots__ = ('_begun', '_make')
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._make = make
+        self._begun: Coroutine[Any, Any, None] | None = None
+
+    def send(self, value: Any) -> Any:
+        """Take a step, the first of which makes the coroutine."""
+        if self._begun is None:
+            self._begun = self._make()
+        return self._begun.send(value)
+
+    def throw(self, error: Any, value: Any = None, traceback: Any = None, /) -> Any:
+        """Raise an error where the coroutine stands; a task only ever passes the error itself."""
+        if self._begun is None:
+            raise error
+        return self._begun.throw(error)
+
+    def close(self) -> None:
+        """End the coroutine, if it was made."""
+        if self._begun is not None:
+            self._begun.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Await the coroutine, as any other."""
+        return self._make().__await__()
 
 
 class LoopLane:
@@ -151,13 +187,19 @@ class LoopLane:
         if work.is_settled or work.epoch != epoch:
             return
         # Not `create_task`: a task factory may begin the task here and now, which is too early.
-        work.task = asyncio.Task(self._run(work, epoch), loop=self.loop, context=Context())
-        work.task.add_done_callback(partial(self._check_interrupted, work, epoch), context=self._context)
+        task = asyncio.Task(Beginning(partial(self._run, work, epoch)), loop=self.loop, context=Context())
+        if not work.begin(epoch, task):
+            # It was taken over at this moment.
+            task.cancel()
+            return
+        task.add_done_callback(partial(self._check_interrupted, work, epoch), context=self._context)
         if work.timeout is not None:
             work.timer = self.loop.call_later(work.timeout, self._expire, work, epoch, context=self._context)
         self._keep()
 
     async def _run(self, work: Work, epoch: int) -> None:
+        if work.is_settled or work.epoch != epoch:
+            return
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -188,7 +230,10 @@ class LoopLane:
 
     def _keep(self) -> None:
         if self._is_callers and self._keeper is None:
-            self._keeper = asyncio.Task(self._keep_until_idle(), loop=self.loop, context=Context(), name='assay-keeper')
+            self._keeper = asyncio.Task(
+                Beginning(self._keep_until_idle), loop=self.loop, context=Context(), name='assay-keeper'
+            )
+            self._keeper.add_done_callback(self._keeper_ended, context=self._context)
             # Where a loop is dropped without being closed, its pending tasks are, too, and that is no fault.
             forget(self._keeper)
 
@@ -197,6 +242,20 @@ class LoopLane:
         self._is_closed = True
         if self._keeper is not None:
             self._call_threadsafe(self._keeper.cancel)
+
+    def abandon(self) -> None:
+        """Let go of everything in a forked child, where the loop and its tasks are copies of the parent's.
+
+        The works count no more. Should the child go on with its copy of the loop, they must not be done twice.
+        """
+        self._is_closed = True
+        for task in (self._keeper, *(work.task for work in self.works)):
+            if task is not None:
+                forget(task)
+                with contextlib.suppress(RuntimeError):
+                    # A loop that was closed takes no more callbacks.
+                    task.cancel()
+        self.works.clear()
 
     def _wake(self) -> None:
         future = self._wake_keeper
@@ -218,6 +277,11 @@ class LoopLane:
                 await self._drain()
         finally:
             self._keeper = self._wake_keeper = None
+
+    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        if self._keeper is keeper:
+            # It was cancelled before it began.
+            self._keeper = None
 
     async def _until_woken(self, timeout: float | None = None) -> None:
         """Wait until there may be no work left, or for `timeout` seconds."""

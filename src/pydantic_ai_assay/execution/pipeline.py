@@ -7,31 +7,37 @@ import inspect
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Protocol
 
 from ..delivery.counters import Counters, EvaluationStats
 from ..delivery.events import emit_events
 from ..delivery.metrics import EvaluationMetrics
 from ..delivery.notices import Notices, warn_safely
 from ..delivery.sinks import as_sinks
-from ..errors import describe
+from ..errors import RedactionError, describe
 from ..runs.context import OnlineEvaluatorContext, build_context
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..runs.record import RunRecord
 from ..runs.size import estimate_size
+from ..runs.spans import RECORDER
 from ..sampling.choice import Candidate, choose_after_run
-from ..settings import OnlineEvalConfig
+from ..settings import OnlineEvalConfig, RedactCallback
 from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
 from .deliveries import Deliveries, error_of
 from .evaluation import Evaluation
+from .fork import when_forked
 from .lanes import running_loop
+from .observation import Observation
 from .queue import WaitingQueue
 from .report import Report
 from .transient import is_loop_conflict
-from .work import Settlement
+from .work import Settlement, Work
 
 __all__ = ('PIPELINE', 'Chosen', 'PendingEvaluation', 'Pipeline', 'Submission')
 
@@ -57,11 +63,21 @@ class PendingEvaluation:
 class Chosen:
     """The candidates of one `OnlineEvaluation` for one run, with the settings that hold for them."""
 
-    __slots__ = ('candidates', 'config')
+    __slots__ = ('candidates', 'config', 'generation', 'observation', 'record_content')
 
-    def __init__(self, config: OnlineEvalConfig, candidates: list[Candidate[AttachedEvaluator]]) -> None:
+    def __init__(
+        self,
+        config: OnlineEvalConfig,
+        candidates: list[Candidate[AttachedEvaluator]],
+        *,
+        record_content: bool = True,
+        observation: Observation | None = None,
+    ) -> None:
         self.config = config
         self.candidates = candidates
+        self.record_content = record_content
+        self.generation = PIPELINE.generation
+        self.observation = observation
 
 
 class Submission(Protocol):
@@ -80,6 +96,18 @@ class Submission(Protocol):
         ...
 
 
+def redacted(redact: RedactCallback, run: RunRecord, metadata: dict[str, Any] | None) -> OnlineEvaluatorContext:
+    """What evaluators may see of a run.
+
+    Raises:
+        TypeError: If `redact` returned something that is not a run.
+    """
+    settled: Any = redact(run)
+    if not isinstance(settled, RunRecord):
+        raise TypeError(f'redact must return a RunRecord, not {type(settled).__name__}')
+    return build_context(settled, metadata)
+
+
 class Pipeline:
     """Everything that happens after a run, for one process."""
 
@@ -87,12 +115,31 @@ class Pipeline:
         self.counters = Counters()
         self.notices = Notices()
         self.executor = BackgroundExecutor(on_exit=self._report_left)
+        self.generation = 0
+        """How many forks lie between the first process and this one."""
         self._deliveries = Deliveries(self.executor, self.counters, self.notices)
+        self._metrics: EvaluationMetrics | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._queues: dict[int, WaitingQueue] = {}
         self._submitted: dict[int, Submission] = {}
         self._evaluations: set[Evaluation] = set()
-        self._metrics: EvaluationMetrics | None = None
+
+    def begin_in_child(self) -> None:
+        """Begin anew in a forked child: what was handed in before the fork, and counted, is the parent's.
+
+        In place, since others hold on to these objects; and with new locks, since a thread that held one did not come along.
+        """
+        self.generation += 1
+        Work.claim = threading.Lock()
+        AttachedEvaluator.attaching = threading.Lock()
+        self.executor.begin_in_child()
+        self.counters.__init__()
+        self.notices.__init__()
+        RECORDER.begin_in_child()
+        self._begin()
 
     # What is known from outside
 
@@ -103,12 +150,13 @@ class Pipeline:
             waiting_bytes = sum(queue.bytes for queue in self._queues.values())
         return self.counters.stats(pending=self._pending_count(), waiting=waiting, waiting_bytes=waiting_bytes)
 
-    def pending(self) -> tuple[PendingEvaluation, ...]:
-        """The evaluations that have not ended."""
+    def pending(self, observation: Observation | None = None) -> tuple[PendingEvaluation, ...]:
+        """The evaluations that have not ended: all of them, or those that an observation follows."""
         waiting_to_start = [
             PendingEvaluation(evaluator=candidate.attached.name, run_id=submission.run_id, target=submission.target)
             for submission in list(self._submitted.values())
             for part in submission.chosen
+            if observation is None or part.observation is observation
             for candidate in part.candidates
         ]
         started = [
@@ -118,6 +166,7 @@ class Pipeline:
                 target=evaluation.context.run.target,
             )
             for evaluation in list(self._evaluations)
+            if observation is None or evaluation.observation is observation
         ]
         return (*waiting_to_start, *started)
 
@@ -136,6 +185,10 @@ class Pipeline:
 
         Returns at once.
         """
+        if submission.chosen[0].generation != self.generation:
+            # This process was forked in the middle of the run, whose evaluation is the parent's.
+            submission.discard()
+            return
         if self._metrics is None:
             self._metrics = EvaluationMetrics(self.counters, self._waiting_count)
         executor = self.executor
@@ -145,11 +198,15 @@ class Pipeline:
         executor.keep_open()
         home = running_loop()
         self._submitted[id(submission)] = submission
+        on_expanded: Callable[[Settlement], None] = partial(self._on_expanded, submission)
+        for part in submission.chosen:
+            if part.observation is not None:
+                on_expanded = part.observation.until(on_expanded)
         executor.run_async(
             partial(self._expand, submission, home),
             home=home,
             label='sampling',
-            on_settled=partial(self._on_expanded, submission),
+            on_settled=on_expanded,
             after=HOPS_BEFORE_START,
         )
         executor.expect_signals()
@@ -158,37 +215,41 @@ class Pipeline:
         """Turn the candidates of a run into evaluations."""
         run = submission.record()
         evaluations: list[Evaluation] = []
-        reports: dict[int, Report] = {}
+        reports: dict[tuple[int, int], Report] = {}
         contexts: dict[int, OnlineEvaluatorContext] = {}
-        for (attached, config), probability in self._choose(submission, run):
+        for (attached, part), probability in self._choose(submission, run):
+            config, observation = part.config, part.observation
             source = attached.settings.sink if attached.settings.sink is not None else config.default_sink
             sinks = as_sinks(source)
+            if observation is not None:
+                sinks = {**(sinks if observation.call_sinks else {}), id(observation.sink): observation.sink}
             if not sinks and not config.emit_otel_events:
                 self.counters.count('skipped', attached.name, run.target)
                 continue
             context = contexts.get(id(config))
             if context is None:
                 context = contexts[id(config)] = build_context(run, config.metadata)
-            evaluation = Evaluation(attached, config, context, probability=probability, home=home)
+            evaluation = Evaluation(
+                attached, config, context, probability=probability, home=home, observation=observation
+            )
             for identity, sink in sinks.items():
-                report = reports.get(identity)
+                # What is redacted for one config is not shown to its sinks by another.
+                report = reports.get((identity, id(config.redact)))
                 if report is None:
-                    report = reports[identity] = Report(sink, evaluation)
+                    report = reports[identity, id(config.redact)] = Report(sink, evaluation)
                 report.expect()
                 evaluation.reports.append(report)
             evaluations.append(evaluation)
         return evaluations
 
-    def _choose(
-        self, submission: Submission, run: RunRecord
-    ) -> list[tuple[tuple[AttachedEvaluator, OnlineEvalConfig], float]]:
+    def _choose(self, submission: Submission, run: RunRecord) -> list[tuple[tuple[AttachedEvaluator, Chosen], float]]:
         """The evaluators that are to judge a finished run, each once, with their probability.
 
         Where one is attached more than once, its draw is the same each time, so the greatest probability is the true one.
         """
-        chosen: dict[str, tuple[AttachedEvaluator, OnlineEvalConfig]] = {}
+        chosen: dict[str, tuple[AttachedEvaluator, Chosen]] = {}
         probabilities: dict[str, float] = {}
-        passed_over: dict[str, tuple[AttachedEvaluator, EvaluationStatus]] = {}
+        passed_over: dict[str, tuple[AttachedEvaluator, EvaluationStatus, Observation | None]] = {}
         for part in submission.chosen:
             for candidate in part.candidates:
                 attached = candidate.attached
@@ -196,13 +257,15 @@ class Pipeline:
                 if verdict.error is not None:
                     self.sampling_failed(attached, part.config, verdict.error)
                 if verdict.status == 'chosen':
-                    chosen.setdefault(attached.key, (attached, part.config))
+                    chosen.setdefault(attached.key, (attached, part))
                     probabilities[attached.key] = max(probabilities.get(attached.key, 0.0), verdict.probability)
                 else:
-                    passed_over[attached.key] = (attached, verdict.status)
-        for key, (attached, status) in passed_over.items():
+                    passed_over[attached.key] = (attached, verdict.status, part.observation)
+        for key, (attached, status, observation) in passed_over.items():
             if key not in chosen:
                 self.counters.count(status, attached.name, run.target)
+                if observation is not None:
+                    observation.pass_over(attached.name, status)
         return [(chosen[key], probabilities[key]) for key in chosen]
 
     def _on_expanded(self, submission: Submission, settlement: Settlement) -> None:
@@ -213,18 +276,58 @@ class Pipeline:
             return
         self._evaluations.update(evaluations)
         for evaluation in evaluations:
+            if evaluation.observation is not None:
+                evaluation.observation.begin()
+        for config, group in groupby(evaluations, key=attrgetter('config')):
+            if config.redact is None:
+                self._admit_all(group)
+            else:
+                self._redact(config.redact, tuple(group))
+        if not evaluations:
+            submission.discard()
+
+    def _redact(self, redact: RedactCallback, evaluations: Sequence[Evaluation]) -> None:
+        """Let a run's evaluations begin once it is redacted, in a thread: it takes time and nobody may see it before."""
+        first = evaluations[0]
+        self.executor.run_sync(
+            partial(redacted, redact, first.context.run, first.config.metadata),
+            label='redaction',
+            on_settled=partial(self._on_redacted, evaluations),
+            timeout=first.config.sink_timeout,
+        )
+
+    def _on_redacted(self, evaluations: Sequence[Evaluation], settlement: Settlement) -> None:
+        config, run = evaluations[0].config, evaluations[0].context.run
+        context: OnlineEvaluatorContext | None = settlement.value
+        if context is not None:
+            for evaluation in evaluations:
+                evaluation.context = context
+            self._admit_all(evaluations)
+            return
+        if run.spans is not None:
+            run.spans.close()
+        withheld = build_context(run.withheld(), config.metadata)
+        failed = settlement
+        if settlement.left is None:
+            failed = Settlement(error=RedactionError(settlement.error or TimeoutError()))
+        for evaluation in evaluations:
+            evaluation.context = withheld
+            self._finish(evaluation, evaluation.outcome(failed))
+
+    def _admit_all(self, evaluations: Iterable[Evaluation]) -> None:
+        for evaluation in evaluations:
             try:
                 self._admit(evaluation)
             except Exception as error:
                 self._finish(evaluation, evaluation.outcome(Settlement(error=error)))
-        if not evaluations:
-            submission.discard()
 
     def _give_up(self, submission: Submission, settlement: Settlement) -> None:
         submission.discard()
         for part in submission.chosen:
             for candidate in part.candidates:
                 self.counters.count('dropped', candidate.attached.name, submission.target)
+                if part.observation is not None:
+                    part.observation.pass_over(candidate.attached.name, 'dropped')
         if settlement.left is None:
             self.notices.warn(
                 'expand',
@@ -254,6 +357,7 @@ class Pipeline:
         if attached.running >= attached.settings.max_concurrency:
             size = estimate_size(evaluation.context.run)
         with self._lock:
+            attached.enter(self.generation)
             if attached.running < attached.settings.max_concurrency:
                 attached.running += 1
                 dropped = None
@@ -355,11 +459,18 @@ class Pipeline:
     def _finish(self, evaluation: Evaluation, outcome: EvaluationOutcome) -> None:
         """Count and report an outcome."""
         config, run = evaluation.config, evaluation.context.run
+        if not run.record_content:
+            outcome = outcome.without_content()
         self.counters.count(outcome.status, outcome.evaluator, outcome.target)
         self._evaluations.discard(evaluation)
         if self._metrics is not None and outcome.status in ('scored', 'failed', 'timed_out'):
             self._metrics.record_duration(outcome.duration, outcome.status, outcome.evaluator)
-        if config.emit_otel_events:
+        observation = evaluation.observation
+        emit = config.emit_otel_events
+        if observation is not None:
+            observation.keep(outcome)
+            emit = emit if observation.emit_otel_events is None else observation.emit_otel_events
+        if emit:
             try:
                 emit_events(outcome, run, include_baggage=config.include_baggage)
             except Exception as error:
@@ -370,6 +481,8 @@ class Pipeline:
         if run.spans is not None:
             # The run is long over; what its background tasks still do belongs to nobody.
             run.spans.close()
+        if observation is not None:
+            observation.end()
 
     def _report_left(self) -> None:
         """Name, in one warning, what the end of the process leaves undone."""
@@ -395,3 +508,4 @@ class Pipeline:
 
 PIPELINE = Pipeline()
 """The pipeline of this process."""
+when_forked(PIPELINE.begin_in_child)

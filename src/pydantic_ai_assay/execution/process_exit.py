@@ -42,7 +42,6 @@ class ExitGuard:
         """Register for the end of the process."""
         if self._is_installed:
             return
-        self._is_installed = True
         # Callbacks run in reverse order: thread pools shut down after ours if their module was imported before.
         assert concurrent.futures.thread
         register = getattr(threading, '_register_atexit', atexit.register)
@@ -51,6 +50,17 @@ class ExitGuard:
         except RuntimeError:
             # The interpreter is shutting down already, past the point where anything could be waited for.
             self._is_drained = True
+        # Only now: a child that is forked in between registers once more, which does no harm.
+        self._is_installed = True
+
+    def begin_in_child(self) -> None:
+        """Guard the end of a forked child, which has inherited what was registered and installed."""
+        self._is_drained = False
+        self._next_check = 0.0
+        if self._is_signal_blocked:
+            # The signal that the parent keeps waiting is not pending here.
+            self._is_signal_blocked = False
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def defer_termination(self) -> None:
         """Keep a SIGTERM that the application handles from ending the process before its event loop has ended.

@@ -6,6 +6,7 @@ import threading
 
 from pydantic_evals.online import OnErrorCallback
 
+from ..runs.context import build_context
 from ..runs.outcome import EvaluationOutcome
 from ..settings import EvaluationSink, SinkPayload
 from .evaluation import Evaluation
@@ -41,6 +42,8 @@ class Report:
         if not results and not failures:
             return None
         context = self.first.context
+        if not context.run.record_content:
+            context = build_context(context.run.without_content(), self.first.config.metadata)
         return SinkPayload(
             results=results,
             failures=failures,

@@ -144,7 +144,10 @@ class EvaluatorSpan:
     coroutine that is dropped half-way is closed in some other context, where taking it back would fail.
     """
 
-    def __init__(self, attached: AttachedEvaluator, parent: Context | None = None) -> None:
+    def __init__(
+        self, attached: AttachedEvaluator, parent: Context | None = None, *, record_content: bool = True
+    ) -> None:
+        self._record_content = record_content
         self._name = attached.identity.name
         self._parent = otel_context.get_current() if parent is None else parent
 
@@ -167,14 +170,11 @@ class EvaluatorSpan:
         """End the span, noting the error if there is one."""
         if exc is not None and not isinstance(exc, GeneratorExit):
             # Not `record_exception`, which fails where the error's text does.
-            self._span.add_event(
-                'exception',
-                {
-                    'exception.type': type(exc).__name__,
-                    'exception.message': _clean(_message(exc)),
-                    'exception.stacktrace': _clean(_stacktrace(exc)),
-                },
-            )
+            attributes = {'exception.type': type(exc).__name__}
+            if self._record_content:
+                attributes['exception.message'] = _clean(_message(exc))
+                attributes['exception.stacktrace'] = _clean(_stacktrace(exc))
+            self._span.add_event('exception', attributes)
             self._span.set_status(trace.StatusCode.ERROR, type(exc).__name__)
         self._span.end()
 

@@ -64,6 +64,10 @@ class LoopThread:
                 self._thread.start()
             self._condition.notify_all()
 
+    def abandon(self) -> None:
+        """Let go of everything in a forked child, where the thread is not."""
+        self.lane.abandon()
+
     @property
     def is_turning(self) -> bool:
         """Whether the loop is running at this moment."""

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..delivery.notices import warn_safely
 from ..errors import describe
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from .lanes import LoopLane
 
 __all__ = ('Settlement', 'Work', 'forget')
-
-_CLAIM = threading.Lock()
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -36,6 +34,9 @@ class Work:
     Each start has an epoch. Moving the work to another place begins a new one, and what an earlier start still
     brings to an end counts no more.
     """
+
+    claim: ClassVar[threading.Lock] = threading.Lock()
+    """Held for a moment to end a work or to begin a new epoch of it. One for all works; a forked child makes another."""
 
     __slots__ = (
         '_on_settled',
@@ -73,7 +74,7 @@ class Work:
 
     def settle(self, epoch: int, settlement: Settlement) -> bool:
         """End the work, unless it has ended or `epoch` is over. Returns whether this call ended it."""
-        with _CLAIM:
+        with self.claim:
             if self.is_settled or epoch != self.epoch:
                 return False
             self.is_settled = True
@@ -94,12 +95,20 @@ class Work:
             self.on_end(self)
         return True
 
+    def begin(self, epoch: int, task: asyncio.Task[None]) -> bool:
+        """Note the task of a start. Returns whether that start still counts."""
+        with self.claim:
+            if self.is_settled or epoch != self.epoch:
+                return False
+            self.task = task
+            return True
+
     def begin_anew(self) -> asyncio.Task[None] | None:
         """Begin a new epoch. Returns the task of the one that is over, if it had started.
 
         A settled work stays as it is and returns nothing; ask `is_settled` to tell the difference.
         """
-        with _CLAIM:
+        with self.claim:
             if self.is_settled:
                 return None
             self.epoch += 1

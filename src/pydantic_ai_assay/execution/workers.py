@@ -46,6 +46,10 @@ class WorkerPool:
     """
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin without threads and works, as also a forked child does, where there are none any more."""
         self._condition = threading.Condition()
         self._queue: deque[tuple[Work, Callable[[], Any], float]] = deque()
         self._workers: set[_Worker] = set()

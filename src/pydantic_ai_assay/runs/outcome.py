@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -65,3 +65,12 @@ class EvaluationOutcome:
     """The id of the run in which the one that was evaluated was started, if any."""
     conversation_id: str | None = None
     """The conversation the run belongs to."""
+
+    def without_content(self) -> EvaluationOutcome:
+        """The outcome without reasons and error texts, which may quote the run."""
+        failure = self.failure
+        return replace(
+            self,
+            results=tuple(replace(result, reason=None) for result in self.results),
+            failure=None if failure is None else replace(failure, error_message='(withheld)', error_stacktrace=''),
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -15,6 +15,8 @@ from opentelemetry.trace import SpanContext
 from pydantic_ai.messages import BaseToolCallPart, ModelMessage, ModelResponse
 from pydantic_ai.usage import RunUsage
 from pydantic_evals.online import SpanReference
+
+from ..errors import WithheldError
 
 if TYPE_CHECKING:
     from .spans import SpanCapture
@@ -88,8 +90,30 @@ class RunRecord:
     """The OpenTelemetry span that results are attached to, if there is one."""
     baggage: Mapping[str, object] = field(default_factory=dict[str, object])
     """The OpenTelemetry baggage in force when the run started."""
+    record_content: bool = True
+    """Whether prompts, outputs and reasons may go into events and stores (`ASSAY_RECORD_CONTENT`)."""
     spans: SpanCapture | None = field(default=None, repr=False)
     """The spans recorded during the run."""
+
+    def without_content(self) -> RunRecord:
+        """The run without anything an agent, its user or its tools wrote: ids, outcome, times, usage and metadata stay."""
+        error = None if self.error is None else WithheldError(self.error)
+        return replace(
+            self,
+            inputs=None,
+            output=error,
+            expected_output=None,
+            error=error,
+            messages=(),
+            new_message_index=0,
+            deps=None,
+            attributes={},
+            spans=None,
+        )
+
+    def withheld(self) -> RunRecord:
+        """The run without anything its code or its caller could have put a secret into, but its ids."""
+        return replace(self.without_content(), metadata=None, baggage={}, recorded_metrics={})
 
     @property
     def new_messages(self) -> tuple[ModelMessage, ...]:

@@ -44,7 +44,18 @@ def shorten(text: str, limit: int) -> str:
 class SpanCapture:
     """The spans of one run, those of the runs nested in it included."""
 
-    __slots__ = ('_recorder', '_tree', 'limit', 'nested', 'open_ids', 'parent', 'recording_error', 'root_id', 'spans')
+    __slots__ = (
+        '_generation',
+        '_recorder',
+        '_tree',
+        'limit',
+        'nested',
+        'open_ids',
+        'parent',
+        'recording_error',
+        'root_id',
+        'spans',
+    )
 
     def __init__(
         self,
@@ -56,6 +67,7 @@ class SpanCapture:
         recording_error: str | None,
     ) -> None:
         self._recorder: SpanRecorder | None = recorder
+        self._generation = recorder.generation
         self.root_id = root_id
         self.parent = parent
         self.limit = limit
@@ -67,8 +79,8 @@ class SpanCapture:
 
     @property
     def is_open(self) -> bool:
-        """Whether spans are still being added."""
-        return self._recorder is not None
+        """Whether spans are still being added; not in a child that was forked in the middle of the run."""
+        return self._recorder is not None and self._recorder.generation == self._generation
 
     def add(self, span: ReadableSpan) -> None:
         """Keep a finished span, its long attributes shortened."""
@@ -122,8 +134,15 @@ class SpanRecorder(SpanProcessor):
     """Hands each finished span to the run it belongs to; spans of no run pass by."""
 
     def __init__(self) -> None:
+        self.generation = 0
         self._captures: dict[int, SpanCapture] = {}
         self._provider: Callable[[], Any] | None = None
+        self._lock = threading.Lock()
+
+    def begin_in_child(self) -> None:
+        """Begin anew in a forked child: the runs that are being captured are the parent's. The provider is shared."""
+        self.generation += 1
+        self._captures = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:

@@ -36,12 +36,13 @@ ChoosableT = TypeVar('ChoosableT', bound=Choosable)
 class Candidate(Generic[ChoosableT]):
     """An evaluator that may be shown the run, with the probability that was settled before the run."""
 
-    __slots__ = ('attached', 'draw', 'rate')
+    __slots__ = ('attached', 'cap', 'draw', 'rate')
 
-    def __init__(self, attached: ChoosableT, rate: float, draw: float) -> None:
+    def __init__(self, attached: ChoosableT, rate: float, draw: float, cap: float = 1.0) -> None:
         self.attached = attached
         self.rate = rate
         self.draw = draw
+        self.cap = cap
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -68,7 +69,7 @@ class RunStart:
 
 
 def choose_before_run(
-    attached: Sequence[ChoosableT], config: OnlineEvalConfig, start: Callable[[], RunStart]
+    attached: Sequence[ChoosableT], config: OnlineEvalConfig, start: Callable[[], RunStart], *, cap: float = 1.0
 ) -> tuple[list[Candidate[ChoosableT]], list[tuple[ChoosableT, Exception | None]]]:
     """Choose the evaluators that may be shown a run that is about to start.
 
@@ -76,6 +77,7 @@ def choose_before_run(
         attached: The evaluators.
         config: The settings that hold for all of them.
         start: Tells what is known of the run; called only if that matters.
+        cap: The probability that none of them exceeds.
 
     Returns:
         The candidates, and the evaluators that are left out: by the draw, or because their `sample_rate` raised, in
@@ -91,7 +93,7 @@ def choose_before_run(
         rate = settings.sample_rate
         if rate is None:
             rate = default_rate if settings.when is None else 0.0
-        if rate == 1.0:
+        if rate == 1.0 and cap == 1.0:
             candidates.append(each.certain)
             continue
         if rate == 0.0 and settings.when is None:
@@ -110,8 +112,9 @@ def choose_before_run(
             left_out.append((each, own_fault(error)))
             continue
         draw = uniform_draw(unit, '' if config.sampling_mode == 'correlated' else each.key)
-        if draw < number or settings.when is not None:
-            candidates.append(Candidate(each, number, draw))
+        number = min(number, cap)
+        if draw < number or (settings.when is not None and draw < cap):
+            candidates.append(Candidate(each, number, draw, cap))
         else:
             left_out.append((each, None))
     return candidates, left_out
@@ -167,7 +170,7 @@ def choose_after_run(candidate: Candidate[ChoosableT], run: RunRecord) -> Verdic
     probability = candidate.rate
     if settings.when is not None:
         try:
-            probability = max(probability, as_probability(settings.when(run), 'when'))
+            probability = max(probability, min(as_probability(settings.when(run), 'when'), candidate.cap))
         except BaseException as error:
             return Verdict(status='skipped', error=own_fault(error))
     if candidate.draw < probability:

@@ -1,0 +1,542 @@
+"""`@evaluate` on everything that can be called."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+from collections.abc import AsyncGenerator, Generator, Iterator
+from functools import partial
+from typing import Any, assert_type, cast
+
+import pytest
+from conftest import Collected, counted
+from evaluators import Awaiting, Calling, NotEmpty, run_of
+from logfire.testing import CaptureLogfire
+from pydantic_ai import Agent
+from pydantic_ai.models.test import TestModel
+from pydantic_evals import Case, Dataset, online as upstream
+from pydantic_evals.dataset import increment_eval_metric, set_eval_attribute
+
+from pydantic_ai_assay import (
+    ConfigurationError,
+    OnlineEvalConfig,
+    OnlineEvaluation,
+    OnlineEvaluator,
+    SamplingContext,
+    disable_evaluation,
+    evaluate,
+    wait_for_evaluations,
+)
+from pydantic_ai_assay.execution.pipeline import PIPELINE
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def config(collected: Collected) -> OnlineEvalConfig:
+    return OnlineEvalConfig(default_sink=collected)
+
+
+def settle() -> None:
+    assert PIPELINE.executor.wait_idle(10.0)
+
+
+def test_a_function_is_evaluated_where_no_event_loop_runs(collected: Collected, config: OnlineEvalConfig) -> None:
+    @evaluate(NotEmpty(), config=config)
+    def greet(name: str, *, punctuation: str = '!') -> str:
+        """Greet somebody."""
+        return f'Hello {name}{punctuation}'
+
+    assert greet('Ada') == 'Hello Ada!'
+    settle()
+    run = collected.run
+    assert (run.target, run.inputs, run.output) == ('greet', {'name': 'Ada', 'punctuation': '!'}, 'Hello Ada!')
+    assert (run.outcome, run.agent_name, run.parent_run_id, run.agent_path) == ('success', None, None, ('greet',))
+    assert run.duration >= 0.0
+    assert collected.values == {'NotEmpty': True}
+    assert greet.__doc__ == 'Greet somebody.'
+    assert str(inspect.signature(greet)) == "(name: 'str', *, punctuation: 'str' = '!') -> 'str'"
+
+
+async def test_asynchronous_evaluators_of_a_coroutine_function_run_on_its_loop(
+    collected: Collected, config: OnlineEvalConfig
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def at_home(ctx: Any) -> bool:
+        return asyncio.get_running_loop() is loop
+
+    @evaluate(Awaiting(at_home), config=config)
+    async def greet(name: str) -> str:
+        await asyncio.sleep(0)
+        return f'Hello {name}'
+
+    assert await greet('Ada') == 'Hello Ada'
+    await wait_for_evaluations()
+    assert collected.values == {'Awaiting': True}
+    assert inspect.iscoroutinefunction(greet)
+
+
+async def test_asynchronous_evaluators_of_a_function_without_a_loop_run_all_the_same(
+    collected: Collected, config: OnlineEvalConfig
+) -> None:
+    async def one(ctx: Any) -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    @evaluate(Awaiting(one), config=config)
+    def greet(name: str) -> str:
+        return f'Hello {name}'
+
+    await asyncio.to_thread(greet, 'Ada')
+    await wait_for_evaluations()
+    assert collected.values == {'Awaiting': 1}
+
+
+class Greeter:
+    greeting = 'Hello'
+
+    def __init__(self, config: OnlineEvalConfig) -> None:
+        self.config = config
+
+    @evaluate(NotEmpty())
+    def greet(self, name: str) -> str:
+        return f'{self.greeting} {name}'
+
+    @evaluate(NotEmpty())
+    @classmethod
+    def greet_all(cls, *names: str) -> str:
+        return f'{cls.greeting} {" and ".join(names)}'
+
+    @staticmethod
+    @evaluate(NotEmpty())
+    def hush(name: str) -> str:
+        return f'Quiet, {name}'
+
+    def __call__(self, name: str) -> str:
+        return f'{name}!'
+
+
+def test_methods_are_evaluated_without_what_they_are_bound_to(
+    collected: Collected, config: OnlineEvalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('pydantic_ai_assay.settings.DEFAULT_CONFIG.default_sink', collected)
+    greeter = Greeter(config)
+    assert greeter.greet('Ada') == 'Hello Ada'
+    assert Greeter.greet_all('Ada', 'Bob') == 'Hello Ada and Bob'
+    assert greeter.hush('Ada') == 'Quiet, Ada'
+    assert evaluate(NotEmpty())(greeter)('Ada') == 'Ada!'
+    assert evaluate(NotEmpty())(partial(greeter.greet, name='Bob'))() == 'Hello Bob'
+    settle()
+    runs = [(payload.run.target, payload.run.inputs) for payload in collected.payloads]
+    assert sorted(runs, key=str) == [
+        ('Greeter', {'name': 'Ada'}),
+        ('greet', {'name': 'Ada'}),
+        ('greet', {'name': 'Bob'}),
+        ('greet_all', {'names': ('Ada', 'Bob')}),
+        ('hush', {'name': 'Ada'}),
+        ('partial', {'name': 'Bob'}),
+    ]
+
+
+def count_to(number: int) -> Generator[int, str | None, str]:
+    for i in range(1, number + 1):
+        sent = yield i
+        if sent is not None:
+            yield int(sent)
+    return 'done'
+
+
+def test_a_generator_is_evaluated_when_it_is_exhausted(collected: Collected, config: OnlineEvalConfig) -> None:
+    counted_to = evaluate(NotEmpty(), config=config)(count_to)
+    assert inspect.isgeneratorfunction(counted_to)
+    assert_type(counted_to(1), Generator[int, str | None, str])
+
+    def outer() -> Generator[int, str | None, None]:
+        returned.append((yield from counted_to(3)))
+
+    returned: list[str] = []
+    generator = outer()
+    assert [next(generator), generator.send('7'), *generator] == [1, 7, 2, 3]
+    assert returned == ['done']
+    settle()
+    assert (collected.run.output, collected.run.inputs) == ([1, 7, 2, 3], {'number': 3})
+
+
+def test_a_generator_is_evaluated_when_it_is_closed(collected: Collected, config: OnlineEvalConfig) -> None:
+    closed: list[str] = []
+
+    @evaluate(NotEmpty(), config=config)
+    def letters() -> Iterator[str]:
+        try:
+            yield 'a'
+            yield 'b'
+        finally:
+            closed.append('here')
+
+    for letter in letters():
+        assert letter == 'a'
+        break
+    gc.collect()
+    assert closed == ['here']
+    settle()
+    assert (collected.run.output, collected.run.outcome) == (['a'], 'success')
+
+
+def test_a_generator_that_yields_nothing_has_an_empty_list_as_output(
+    collected: Collected, config: OnlineEvalConfig
+) -> None:
+    assert list(evaluate(NotEmpty(), config=config)(count_to)(0)) == []
+    settle()
+    assert collected.run.output == []
+    assert collected.values == {'NotEmpty': False}
+
+
+def test_what_is_thrown_into_a_generator_arrives_and_what_it_raises_comes_out(
+    collected: Collected, config: OnlineEvalConfig
+) -> None:
+    @evaluate(OnlineEvaluator(evaluator=NotEmpty(), run_on=['error']), config=config)
+    def stubborn() -> Generator[str, None, None]:
+        try:
+            yield 'a'
+        except KeyError:
+            yield 'caught'
+        raise ValueError('the end')
+
+    generator = stubborn()
+    assert next(generator) == 'a'
+    assert generator.throw(KeyError('k')) == 'caught'
+    with pytest.raises(ValueError, match='the end') as raised:
+        next(generator)
+    settle()
+    assert collected.run.error is raised.value
+    assert collected.run.output is raised.value
+
+
+async def test_an_asynchronous_generator_is_evaluated(collected: Collected, config: OnlineEvalConfig) -> None:
+    @evaluate(NotEmpty(), config=config, collect=''.join)
+    async def words() -> AsyncGenerator[str, str | None]:
+        try:
+            for word in ('a', 'b', 'c'):
+                try:
+                    sent = yield word
+                except KeyError:
+                    sent = 'caught'
+                if sent:
+                    yield sent
+        finally:
+            await asyncio.sleep(0)
+
+    assert inspect.isasyncgenfunction(words)
+    assert [word async for word in words()] == ['a', 'b', 'c']
+    generator = words()
+    assert [await anext(generator), await generator.asend('!'), await anext(generator)] == ['a', '!', 'b']
+    assert await generator.athrow(KeyError()) == 'caught'
+    await generator.aclose()
+    await wait_for_evaluations()
+    assert [payload.run.output for payload in collected.payloads] == ['abc', 'a!bcaught']
+
+
+async def test_between_two_items_the_caller_is_in_its_own_context(
+    collected: Collected, config: OnlineEvalConfig, capfire: CaptureLogfire
+) -> None:
+    from opentelemetry import trace
+
+    inner = evaluate(NotEmpty(), config=config, target='inner')(lambda: 'x')
+
+    @evaluate(NotEmpty(), config=config)
+    def numbers() -> Iterator[int]:
+        for number in range(2):
+            inner()
+            yield number
+
+    outside = trace.get_current_span()
+    for _ in numbers():
+        assert trace.get_current_span() is outside
+        inner()
+    await wait_for_evaluations()
+    paths = sorted(payload.run.agent_path for payload in collected.payloads)
+    assert paths == [('inner',), ('inner',), ('numbers',), ('numbers', 'inner'), ('numbers', 'inner')]
+
+
+@pytest.mark.parametrize('error', [ValueError('no'), StopIteration('no'), KeyboardInterrupt()])
+def test_what_a_function_raises_comes_out_as_it_is(
+    collected: Collected, config: OnlineEvalConfig, error: BaseException
+) -> None:
+    @evaluate(OnlineEvaluator(evaluator=Calling(lambda ctx: True), run_on=['error', 'cancelled']), config=config)
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        fail()
+    assert raised.value is error
+    settle()
+    assert collected.run.output is error
+    assert collected.run.outcome == ('error' if isinstance(error, Exception) else 'cancelled')
+
+
+async def test_a_cancelled_coroutine_function_is_cancelled(collected: Collected, config: OnlineEvalConfig) -> None:
+    started = asyncio.Event()
+
+    @evaluate(OnlineEvaluator(evaluator=Calling(lambda ctx: True), run_on=['cancelled']), config=config)
+    async def hang() -> None:
+        started.set()
+        await asyncio.get_running_loop().create_future()
+
+    task = asyncio.create_task(hang())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await wait_for_evaluations()
+    assert collected.run.outcome == 'cancelled'
+
+
+def test_wrong_arguments_are_the_functions_own_error(collected: Collected, config: OnlineEvalConfig) -> None:
+    wrapped: Any = evaluate(NotEmpty(), config=config)(count_to)
+    with pytest.raises(TypeError, match=r"count_to\(\) missing 1 required positional argument: 'number'"):
+        next(wrapped())
+
+    @evaluate(NotEmpty(), config=config)
+    def greet(name: str) -> str:
+        return name
+
+    with pytest.raises(TypeError, match=r'greet\(\) missing 1 required positional argument'):
+        greet()  # pyright: ignore[reportCallIssue]
+    settle()
+    assert collected.payloads == []
+
+
+def test_calls_are_sampled_before_they_start(collected: Collected, config: OnlineEvalConfig) -> None:
+    seen: list[SamplingContext] = []
+
+    def rate(context: SamplingContext) -> bool:
+        seen.append(context)
+        return context.inputs['number'] % 2 == 0
+
+    @evaluate(OnlineEvaluator(evaluator=NotEmpty(), sample_rate=rate), config=config)
+    def double(number: int) -> int:
+        return 2 * number
+
+    assert [double(number) for number in range(4)] == [0, 2, 4, 6]
+    settle()
+    assert sorted(payload.run.inputs['number'] for payload in collected.payloads) == [0, 2]
+    assert counted('NotEmpty') == {'scored': 2, 'sampled_out': 2}
+    assert {context.target for context in seen} == {'double'}
+    assert len({context.run_id for context in seen}) == 4
+
+
+async def test_nothing_is_evaluated_where_evaluation_is_off(collected: Collected, config: OnlineEvalConfig) -> None:
+    @evaluate(NotEmpty(), config=config)
+    async def greet(name: str) -> str:
+        return f'Hello {name}'
+
+    with disable_evaluation():
+        await greet('Ada')
+    report = await Dataset(name='greetings', cases=[Case(inputs='Ada')]).evaluate(greet, progress=False)
+    assert [case.output for case in report.cases] == ['Hello Ada']
+    await wait_for_evaluations()
+    assert collected.payloads == []
+
+
+async def test_functions_and_agents_within_each_other(collected: Collected, config: OnlineEvalConfig) -> None:
+    agent = Agent(
+        TestModel(),
+        name='writer',
+        deps_type=type(None),
+        capabilities=[OnlineEvaluation[None](evaluators=[NotEmpty()], config=config)],
+    )
+
+    @evaluate(NotEmpty(), config=config)
+    def look_up(word: str) -> str:
+        return f'{word} is a word'
+
+    agent.tool_plain(look_up)
+
+    @evaluate(NotEmpty(), config=config)
+    async def pipeline(question: str) -> str:
+        return (await agent.run(question, conversation_id='talk-1')).output
+
+    await pipeline('What is a word?')
+    await wait_for_evaluations()
+    runs = {payload.run.agent_path: payload.run for payload in collected.payloads}
+    assert set(runs) == {('pipeline',), ('pipeline', 'writer'), ('pipeline', 'writer', 'look_up')}
+    top, writer, tool = (runs[path] for path in sorted(runs))
+    assert (top.parent_run_id, writer.parent_run_id, tool.parent_run_id) == (None, top.run_id, writer.run_id)
+    assert (top.conversation_id, tool.conversation_id) == (None, 'talk-1')
+
+
+async def test_a_function_within_an_agent_that_is_not_evaluated_names_it(
+    collected: Collected, config: OnlineEvalConfig
+) -> None:
+    researcher = Agent(
+        TestModel(),
+        name='researcher',
+        deps_type=type(None),
+        capabilities=[OnlineEvaluation[None](evaluators=[NotEmpty()], config=config)],
+    )
+    planner = Agent(TestModel(), name='planner')
+
+    @planner.tool_plain
+    @evaluate(NotEmpty(), config=config)
+    async def delegate() -> str:
+        return (await researcher.run('the details')).output
+
+    await planner.run('a question')
+    await wait_for_evaluations()
+    assert {payload.run.agent_path for payload in collected.payloads} == {
+        ('planner', 'delegate'),
+        ('planner', 'delegate', 'researcher'),
+    }
+
+
+async def test_evaluators_see_what_the_call_recorded_and_its_spans(
+    collected: Collected, config: OnlineEvalConfig, capfire: CaptureLogfire
+) -> None:
+    import logfire
+
+    trees: list[list[str]] = []
+
+    def look(ctx: Any) -> bool:
+        trees.append([node.name for node in ctx.span_tree])
+        return run_of(ctx).attributes == {'words': 2} and ctx.metrics == {'searches': 1}
+
+    @evaluate(Calling(look), config=config)
+    def search(query: str) -> str:
+        set_eval_attribute('words', len(query.split()))
+        increment_eval_metric('searches', 1)
+        with logfire.span('index'):
+            return query
+
+    search('two words')
+    await wait_for_evaluations()
+    assert collected.values == {'Calling': True}
+    assert trees == [
+        ['Calling test_decorator.test_evaluators_see_what_the_call_recorded_and_its_spans.<locals>.search', 'index']
+    ]
+
+
+async def test_the_span_shows_what_it_is_asked_to_show(
+    collected: Collected, config: OnlineEvalConfig, capfire: CaptureLogfire
+) -> None:
+    @evaluate(
+        NotEmpty(),
+        config=config,
+        msg_template='Order {number=} of {customer[name]} {missing} {number:zz}',
+        span_name='order',
+        extract_args=['number', 'customer', 'tags'],
+        record_return=True,
+    )
+    def order(number: int, customer: dict[str, str], tags: list[str], secret: str) -> dict[str, Any]:
+        return {'number': number, 'total': float('nan')}
+
+    order(7, {'name': 'Ada'}, ['a'], 'hidden')
+    await wait_for_evaluations()
+    (span,) = [s for s in capfire.exporter.exported_spans_as_dict() if s['name'] == 'order']
+    shown = {k: v for k, v in span['attributes'].items() if not k.startswith('code.')}
+    assert 'hidden' not in str(shown)
+    assert shown == {
+        'logfire.msg_template': 'Order {number=} of {customer[name]} {missing} {number:zz}',
+        'logfire.msg': 'Order number=7 of Ada {missing} int',
+        'logfire.span_type': 'span',
+        'number': 7,
+        'customer': '{"name":"Ada"}',
+        'tags': '["a"]',
+        'return': '{"number":7,"total":"NaN"}',
+        'logfire.json_schema': '{"type": "object", "properties": {"number": {}, "customer": {"type": "object"}, '
+        '"tags": {"type": "array"}, "return": {"type": "object"}}}',
+    }
+    (event,) = [log for log in capfire.log_exporter.exported_logs_as_dicts()]
+    assert event['span_id'] == span['context']['span_id']
+    assert event['attributes']['gen_ai.evaluation.target'] == 'order'
+
+
+async def test_the_span_of_a_call_that_failed_says_so(config: OnlineEvalConfig, capfire: CaptureLogfire) -> None:
+    @evaluate(NotEmpty(), config=config)
+    def fail() -> None:
+        raise ValueError('no')
+
+    with pytest.raises(ValueError, match='no'):
+        fail()
+    await wait_for_evaluations()
+    (span,) = [s for s in capfire.exporter.exported_spans_as_dict() if s['name'].endswith('fail')]
+    assert [event['name'] for event in span['events']] == ['exception']
+
+
+def test_a_collect_that_raises_is_no_fault_of_the_generator(collected: Collected, config: OnlineEvalConfig) -> None:
+    numbers = evaluate(NotEmpty(), config=config, collect=lambda items: 1 / 0)(count_to)
+    with pytest.warns(match="Run '.*' was not captured: ZeroDivisionError: division by zero."):
+        assert list(numbers(2)) == [1, 2]
+    assert counted('NotEmpty') == {'dropped': 1}
+
+
+def test_a_fault_of_ours_before_the_call_is_not_the_calls(
+    collected: Collected, config: OnlineEvalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unspeakable:
+        def __str__(self) -> str:
+            raise KeyError('text')
+
+    @evaluate(NotEmpty(), config=config, msg_template='{thing}')
+    def pass_on(thing: object) -> object:
+        return thing
+
+    thing = Unspeakable()
+    assert pass_on(thing) is thing
+    settle()
+    assert collected.run.output is thing
+
+
+def test_the_config_has_the_decorator_as_a_method(collected: Collected, config: OnlineEvalConfig) -> None:
+    @config.evaluate(NotEmpty(), target='greeting')
+    def greet(name: str) -> str:
+        return f'Hello {name}'
+
+    assert greet('Ada') == 'Hello Ada'
+    settle()
+    assert collected.run.target == 'greeting'
+
+
+def test_an_evaluator_with_settings_of_pydantic_evals_is_taken(collected: Collected) -> None:
+    config = upstream.OnlineEvalConfig(default_sink=collected)  # pyright: ignore[reportArgumentType]
+
+    @evaluate(upstream.OnlineEvaluator(evaluator=NotEmpty(), sample_rate=1.0), config=config)
+    def greet() -> str:
+        return 'Hello'
+
+    greet()
+    settle()
+    assert collected.values == {'NotEmpty': True}
+
+
+def test_what_cannot_be_decorated_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match="`evaluate` decorates functions and methods, got <class 'conftest.Collected'>"
+    ):
+        evaluate(NotEmpty())(Collected)
+    with pytest.raises(ConfigurationError, match='`evaluate` decorates functions and methods, got 7'):
+        evaluate(NotEmpty())(7)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigurationError, match='needs a function whose signature can be read'):
+        evaluate(NotEmpty())(cast(Any, dict).update)
+    with pytest.raises(ConfigurationError, match="extract_args names 'b', but the parameters of count_to are 'number'"):
+        evaluate(NotEmpty(), extract_args='b')(count_to)
+    with pytest.raises(ConfigurationError, match='`collect` is for generators, which .*<lambda> is not'):
+        evaluate(NotEmpty(), collect=len)(lambda: 1)
+    with pytest.raises(ConfigurationError, match="got the class 'NotEmpty'; call it to make one"):
+        evaluate(NotEmpty)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_type_of_what_is_decorated_stays() -> None:
+    @evaluate(NotEmpty())
+    async def asynchronous(number: int, *, text: str = '') -> str:
+        return text
+
+    @evaluate(NotEmpty())
+    async def streaming(number: int) -> AsyncGenerator[str, None]:
+        yield str(number)
+
+    assert_type(asyncio.run(asynchronous(1, text='a')), str)
+    assert_type(streaming(1), AsyncGenerator[str, None])
+    with pytest.raises(TypeError):
+        asyncio.run(asynchronous(1, texts='a'))  # pyright: ignore[reportCallIssue, reportUnknownArgumentType]
