@@ -24,6 +24,7 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
+	$(RUN)/python scripts/settings_tables.py
 
 types: $(INSTALLED)
 	$(RUN)/pyright

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import AssayWarning, ConfigurationError, describe
 
-__all__ = ('SWITCHES', 'Switches', 'check_switches', 'current_switches')
+__all__ = ('ALLOWED', 'SWITCHES', 'Switches', 'check_switches', 'current_switches')
 
 _LOGGER = logging.getLogger('pydantic_ai_assay')
 
@@ -35,11 +35,12 @@ SWITCHES = {f'ASSAY_{field.name.upper()}': field.name for field in fields(Switch
 """The environment variables, and the field each one sets."""
 
 _BOOLEAN = 'one of true, false, yes, no, on, off, t, f, y, n, 1, 0 in upper or lower case'
-_ALLOWED = {
+ALLOWED = {
     'ASSAY_EVALUATIONS': _BOOLEAN,
     'ASSAY_SAMPLE_RATE': 'a number from 0.0 to 1.0',
     'ASSAY_RECORD_CONTENT': _BOOLEAN,
 }
+"""What the value of each may be, in words."""
 
 _Raw = tuple[Any, ...]
 """The values as the environment holds them, `None` for a variable that is not set."""
@@ -159,7 +160,7 @@ def _complaint(name: str, value: str) -> str:
     shown = repr(value[:MAX_SHOWN])
     if len(value) > MAX_SHOWN:
         shown += f'… [{len(value) - MAX_SHOWN} characters left out]'
-    return f'The environment variable {name} must be {_ALLOWED[name]}, got {shown}'
+    return f'The environment variable {name} must be {ALLOWED[name]}, got {shown}'
 
 
 def _warn(message: str) -> None:

@@ -136,7 +136,7 @@ async def test_of_an_evaluator_attached_twice_the_attachment_that_sees_the_run_c
 ) -> None:
     """It has one status for the run, not one for each time it is attached."""
     first, second = (OnlineEvaluator(evaluator=NotEmpty(), run_on=[outcome]) for outcome in order)
-    again = OnlineEvaluation[None](evaluators=[second], config=OnlineEvalConfig(default_sink=collected))
+    again = OnlineEvaluation[object](evaluators=[second], config=OnlineEvalConfig(default_sink=collected))
     await evaluating(collected, first).run('hi', capabilities=[again])
     await wait_for_evaluations()
     assert counted('NotEmpty') == {'scored': 1}
@@ -145,7 +145,7 @@ async def test_of_an_evaluator_attached_twice_the_attachment_that_sees_the_run_c
 
 async def test_an_evaluator_attached_twice_that_sees_the_run_neither_time_is_skipped_once(collected: Collected) -> None:
     first, second = (OnlineEvaluator(evaluator=NotEmpty(), run_on=[outcome]) for outcome in ('error', 'deferred'))
-    again = OnlineEvaluation[None](evaluators=[second], config=OnlineEvalConfig(default_sink=collected))
+    again = OnlineEvaluation[object](evaluators=[second], config=OnlineEvalConfig(default_sink=collected))
     await evaluating(collected, first).run('hi', capabilities=[again])
     await wait_for_evaluations()
     assert counted('NotEmpty') == {'skipped': 1}

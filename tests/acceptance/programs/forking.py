@@ -9,9 +9,9 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
-from pydantic_ai import Agent, _uuid  # pyright: ignore[reportPrivateUsage]
+from pydantic_ai import Agent, _uuid
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext
@@ -40,8 +40,10 @@ class AppendingSink:
     """Appends lines that processes do not write into each other's."""
 
     async def submit(self, payload: SinkPayload) -> None:
+        inputs = payload.run.inputs
+        known_by: object = cast('dict[str, object]', inputs)['parent'] if isinstance(inputs, dict) else inputs
         for result in payload.results:
-            line = f'{os.getpid()} {result.name} {payload.run.inputs} {payload.run.run_id}\n'
+            line = f'{os.getpid()} {result.name} {known_by} {payload.run.run_id}\n'
             os.write(FILE, line.encode())
         for failure in payload.failures:
             say('failed', failure)
@@ -231,7 +233,7 @@ def in_a_tool() -> None:
     )
 
     @outer.tool_plain
-    async def fork() -> bool:  # pyright: ignore[reportUnusedFunction]
+    async def fork() -> bool:
         return succeeded(in_child(three_runs_and_wait, os._exit))
 
     async def main() -> str:
