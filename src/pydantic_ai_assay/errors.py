@@ -5,6 +5,7 @@
     ├── MissingExtraError       a feature needs an optional dependency (also an `ImportError`)
     ├── NoRunError              a context is not one of an online run (also a `LookupError`)
     ├── EvaluatorOutputError    an evaluator returned something that is not a result (also a `ValueError`)
+    ├── JudgementError          a judge gave no verdict
     ├── RedactionError          `redact` raised, so that the run was shown to nobody
     └── WithheldError           stands for an error whose text is withheld
 
@@ -20,6 +21,7 @@ __all__ = (
     'AssayWarning',
     'ConfigurationError',
     'EvaluatorOutputError',
+    'JudgementError',
     'MissingExtraError',
     'NoRunError',
     'RedactionError',
@@ -56,6 +58,10 @@ class NoRunError(AssayError, LookupError):
 
 class EvaluatorOutputError(AssayError, ValueError):
     """An evaluator returned something that is not a bool, a finite number, a short string, or a mapping of those."""
+
+
+class JudgementError(AssayError):
+    """A judge, or too many of several judges, gave no verdict. That is neither a 0 nor a fail."""
 
 
 class RedactionError(AssayError):

@@ -13,7 +13,7 @@ ROOT = Path(pydantic_ai_assay.__file__).parent
 LAYERS = [
     {'errors'},
     {'_upstream', 'runs'},
-    {'redaction', 'settings', 'switches'},
+    {'judging', 'redaction', 'settings', 'switches'},
     {'sampling', 'delivery'},
     {'execution'},
     {'call_span', 'capture', 'specs'},

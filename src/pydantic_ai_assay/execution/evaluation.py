@@ -13,6 +13,7 @@ from pydantic_evals.evaluators import EvaluationResult
 
 from ..runs.clock import TIMEKEEPER
 from ..runs.context import OnlineEvaluatorContext
+from ..runs.judgement import JudgementLog
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..settings import OnlineEvalConfig
 from .attached import AttachedEvaluator
@@ -37,6 +38,7 @@ class Evaluation:
         'context',
         'home',
         'is_waiting',
+        'judgements',
         'observation',
         'probability',
         'reports',
@@ -66,6 +68,7 @@ class Evaluation:
         self.restarts = 0
         self.awaitable: Awaitable[Any] | None = None
         self.is_waiting = False
+        self.judgements = JudgementLog()
         self.submitted = time.monotonic()
         self.started: float | None = None
 
@@ -75,6 +78,7 @@ class Evaluation:
         Raises:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
+        self.judgements.enter()
         with self._span():
             output = await call_async(self.attached, self._attempt_async, attempted=self._count_attempt)
             return results_of(output, self.attached)
@@ -98,6 +102,7 @@ class Evaluation:
         Raises:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
+        self.judgements.enter()
         with self._span():
             output = call(self.attached, self._attempt_sync, attempted=self._count_attempt)
             return output if inspect.isawaitable(output) else results_of(output, self.attached)
@@ -155,4 +160,5 @@ class Evaluation:
             agent_path=run.agent_path,
             parent_run_id=run.parent_run_id,
             conversation_id=run.conversation_id,
+            judgement=self.judgements.judgement,
         )

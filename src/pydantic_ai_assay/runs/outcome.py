@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 from pydantic_evals.evaluators import EvaluationResult, EvaluatorFailure
 
+from .judgement import Judgement
+
 __all__ = ('EVALUATION_STATUSES', 'EvaluationOutcome', 'EvaluationStatus')
 
 EvaluationStatus = Literal['scored', 'failed', 'timed_out', 'dropped', 'over_budget', 'sampled_out', 'skipped']
@@ -65,12 +67,15 @@ class EvaluationOutcome:
     """The id of the run in which the one that was evaluated was started, if any."""
     conversation_id: str | None = None
     """The conversation the run belongs to."""
+    judgement: Judgement | None = None
+    """What judges said and used, where the evaluator is a `Judge`, a `Panel` or a `Cascade`."""
 
     def without_content(self) -> EvaluationOutcome:
         """The outcome without reasons and error texts, which may quote the run."""
-        failure = self.failure
+        failure, judgement = self.failure, self.judgement
         return replace(
             self,
             results=tuple(replace(result, reason=None) for result in self.results),
             failure=None if failure is None else replace(failure, error_message='(withheld)', error_stacktrace=''),
+            judgement=None if judgement is None else judgement.without_content(),
         )

@@ -1,0 +1,105 @@
+"""What judges did for an outcome: their votes, and what those cost."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from pydantic_ai.usage import RunUsage
+
+__all__ = ('Judgement', 'JudgementLog', 'Vote', 'current_log')
+
+
+@dataclass(kw_only=True, frozen=True)
+class Vote:
+    """One call of one judge: what it said, or how it failed, and what it used."""
+
+    judge: str
+    """The judge's name."""
+    value: bool | int | float | str | None = None
+    """What it said; `None` where it gave no verdict."""
+    passed: bool | None = None
+    """Whether that is a pass; `None` where there is no verdict, or it is only a score or a label."""
+    reason: str | None = None
+    """Why."""
+    error: str | None = None
+    """The type of the error it ended with, where it gave no verdict."""
+    model: str | None = None
+    """Name of the model that answered."""
+    usage: RunUsage = field(default_factory=RunUsage)
+    """What it used: requests, tokens and, where its model has a known price, `usage.cost` in USD."""
+    duration: float = 0.0
+    """How long it took, in seconds."""
+    probability: float = 1.0
+    """The probability with which it was asked. Below 1 only where a `Cascade` asks it for a share of the cases."""
+
+
+@dataclass(kw_only=True, frozen=True)
+class Judgement:
+    """What all judges of one outcome did, apart from what the judged run itself used."""
+
+    votes: tuple[Vote, ...]
+    """Every call of a judge, those that failed and those of earlier attempts included."""
+    agreement: float | None = None
+    """The share of the pairs of votes that agree, where more than one judge or sample voted."""
+
+    @property
+    def usage(self) -> RunUsage:
+        """What the votes used, together."""
+        total = RunUsage()
+        for vote in self.votes:
+            total.incr(vote.usage)
+        return total
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the votes cost in USD, or `None` if none of their models has a known price."""
+        return self.usage.cost
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that answered, each once."""
+        return tuple(dict.fromkeys(vote.model for vote in self.votes if vote.model is not None))
+
+    def without_content(self) -> Judgement:
+        """The judgement without reasons, which may quote the run."""
+        return replace(self, votes=tuple(replace(vote, reason=None) for vote in self.votes))
+
+
+class JudgementLog:
+    """Collects the votes of one evaluation while it runs, from whatever task or thread they come."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._votes: list[Vote] = []
+        self._agreement: float | None = None
+
+    def add(self, vote: Vote) -> None:
+        """Note a vote."""
+        with self._lock:
+            self._votes.append(vote)
+
+    def agree(self, agreement: float | None) -> None:
+        """Note how far the votes agree; the last to say so, which saw all of them, counts."""
+        with self._lock:
+            self._agreement = agreement
+
+    def enter(self) -> None:
+        """Have judges that are asked in this context note their votes here. The context ends with the evaluation."""
+        _LOG.set(self)
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """What has been noted so far, or `None` where no judge was asked."""
+        with self._lock:
+            return Judgement(votes=tuple(self._votes), agreement=self._agreement) if self._votes else None
+
+
+_LOG: ContextVar[JudgementLog | None] = ContextVar('pydantic_ai_assay.judgement', default=None)
+
+
+def current_log() -> JudgementLog | None:
+    """The log of the evaluation that the current context belongs to, if it belongs to one."""
+    return _LOG.get()
