@@ -27,6 +27,7 @@ from .errors import (
     WithheldError,
 )
 from .execution.pipeline import PendingEvaluation
+from .lifespan import assay_lifespan
 from .redaction.redactor import RedactionKind, Redactor
 from .redaction.run import map_text
 from .rerun import run_evaluators
@@ -40,6 +41,7 @@ from .settings import (
     OnlineEvaluator,
     Overflow,
     RedactCallback,
+    ResultCallback,
     RunIn,
     SampleBy,
     SamplingContext,
@@ -78,6 +80,7 @@ __all__ = (
     'RedactionError',
     'RedactionKind',
     'Redactor',
+    'ResultCallback',
     'RunIn',
     'RunOutcome',
     'RunRecord',
@@ -89,6 +92,7 @@ __all__ = (
     'SpanReference',
     'WhenCallback',
     'WithheldError',
+    'assay_lifespan',
     'configure',
     'disable_evaluation',
     'evaluate',

@@ -6,7 +6,7 @@ The names, and the meaning of everything that `pydantic_evals.online` has as wel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, runtime_checkable
 
@@ -62,6 +62,10 @@ WhenCallback = Callable[[RunRecord], bool | float]
 """A condition over the finished run. Returns whether to judge it, or the probability of judging it."""
 
 
+ResultCallback = Callable[[EvaluationOutcome, RunRecord], None | Awaitable[None]]
+"""Told what became of an evaluation, with the run that it is about."""
+
+
 def _check_evaluator(evaluator: object) -> None:
     if isinstance(evaluator, type):
         raise ConfigurationError(f'Expected an evaluator, got the class {evaluator.__name__!r}; call it to make one.')
@@ -88,6 +92,11 @@ def _check_seconds(name: str, value: object, *, or_zero: bool = False) -> None:
 def _check_count(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigurationError(f'{name} must be an integer of at least {least}, got {value!r}.')
+
+
+def _check_callback(name: str, value: object) -> None:
+    if value is not None and not callable(value):
+        raise ConfigurationError(f'{name} must be a function of an outcome and its run, got {value!r}.')
 
 
 def _check_run_on(run_on: object) -> None:
@@ -208,6 +217,10 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
     Such an evaluator must not share a model object, or anything else bound to an event loop, with the agent; give it
     a model by name. Default: `'auto'`, the caller's loop.
     """
+    on_result: ResultCallback | None = None
+    """Called with the outcome and its run when a run was scored. `None` uses the evaluator's own, else the config's."""
+    on_fail: ResultCallback | None = None
+    """The same, when one of the results is `False`. What failed to be evaluated has no results, and is no fail."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -225,6 +238,8 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
         _check_choice('sample_by', self.sample_by, get_args(SampleBy))
         _check_choice('run_in', self.run_in, get_args(RunIn))
         _check_run_on(self.run_on)
+        _check_callback('on_result', self.on_result)
+        _check_callback('on_fail', self.on_fail)
         super().__post_init__()
 
     def sees(self, outcome: RunOutcome) -> bool:
@@ -249,6 +264,10 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     """Where results go besides OpenTelemetry: a sink, a callback, or several of them. Default: nowhere."""
     default_sample_rate: SampleRate = 1.0  # pyright: ignore[reportIncompatibleVariableOverride]
     """Sample rate of evaluators that have none of their own, 0.0 to 1.0. Default: 1.0."""
+    on_result: ResultCallback | None = None
+    """Called with the outcome and its run when a run was scored, for evaluators without one of their own."""
+    on_fail: ResultCallback | None = None
+    """The same, when one of the results is `False`."""
     queue_size: int = 10_000
     """How many evaluations may wait at once. Default: 10,000."""
     queue_bytes: int = 256 * 1024 * 1024
@@ -284,6 +303,8 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
             raise ConfigurationError(f'redact must be a function that takes and returns a run, got {self.redact!r}.')
         if self.span_attribute_limit is not None:
             _check_count('span_attribute_limit', self.span_attribute_limit, 1)
+        _check_callback('on_result', self.on_result)
+        _check_callback('on_fail', self.on_fail)
         _check_choice('overflow', self.overflow, get_args(Overflow))
         _check_choice('sampling_mode', self.sampling_mode, get_args(SamplingMode))
 
@@ -335,6 +356,8 @@ def configure(
     on_error: OnErrorCallback | None = _UNSET,
     emit_otel_events: bool = _UNSET,
     include_baggage: bool = _UNSET,
+    on_result: ResultCallback | None = _UNSET,
+    on_fail: ResultCallback | None = _UNSET,
     queue_size: int = _UNSET,
     queue_bytes: int = _UNSET,
     overflow: Overflow = _UNSET,

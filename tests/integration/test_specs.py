@@ -204,14 +204,14 @@ def test_a_setting_that_takes_functions_is_answered_with_where_to_give_it() -> N
         'attach this evaluator in code, with an `OnlineEvaluation` in `capabilities=[...]`.'
     )
     assert settings_without_data(refused, OnlineEvaluator, DATA_OF_AN_EVALUATOR) == snapshot(
-        ['sink', 'on_max_concurrency', 'on_sampling_error', 'on_error', 'retry_on', 'when']
+        ['sink', 'on_max_concurrency', 'on_sampling_error', 'on_error', 'retry_on', 'when', 'on_result', 'on_fail']
     )
     refused = (
         "config.{name} cannot be 'my_function': it takes functions or objects, which have no form as data; "
         'set it in code with `configure({name}=...)`; what a spec leaves out is taken from there.'
     )
     assert settings_without_data(refused, OnlineEvalConfig, DATA_OF_A_CONFIG) == snapshot(
-        ['default_sink', 'on_max_concurrency', 'on_sampling_error', 'on_error', 'redact']
+        ['default_sink', 'on_max_concurrency', 'on_sampling_error', 'on_error', 'on_result', 'on_fail', 'redact']
     )
 
 

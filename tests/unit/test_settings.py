@@ -188,6 +188,8 @@ def test_configure_takes_every_setting_of_a_config(default_config: OnlineEvalCon
         'on_error': None,
         'emit_otel_events': False,
         'include_baggage': False,
+        'on_result': None,
+        'on_fail': None,
         'queue_size': 2,
         'queue_bytes': 3,
         'overflow': 'drop_oldest',

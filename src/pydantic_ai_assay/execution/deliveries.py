@@ -12,6 +12,8 @@ from pydantic_evals.online import CallbackSink, OnErrorCallback, OnErrorLocation
 from ..delivery.counters import Counters
 from ..delivery.notices import Notices
 from ..errors import AssayError, describe
+from ..runs.outcome import EvaluationOutcome
+from ..settings import ResultCallback
 from .background import BackgroundExecutor
 from .evaluation import Evaluation
 from .report import Report
@@ -55,13 +57,38 @@ class Deliveries:
         for handler, evaluation in handlers:
             self._call_handler(handler, evaluation, error, 'sink')
 
-    def tell_on_error(self, evaluation: Evaluation, error: Exception, location: OnErrorLocation) -> None:
+    def tell_result(self, evaluation: Evaluation, outcome: EvaluationOutcome) -> None:
+        """Call `on_result`, and `on_fail` if the outcome is one, of those that they are set for."""
+        if outcome.status != 'scored':
+            return
+        for name in ('on_result', 'on_fail') if outcome.passed is False else ('on_result',):
+            callback = _callback(evaluation, name)
+            if callback is not None:
+                self._tell_result(evaluation, outcome, callback, f'`{name}`')
+
+    def _tell_result(
+        self, evaluation: Evaluation, outcome: EvaluationOutcome, callback: ResultCallback, label: str
+    ) -> None:
+        def on_settled(settlement: Settlement) -> None:
+            error = error_of(settlement, label)
+            if error is not None:
+                # To the handlers of errors, whose places pydantic-evals fixes, it is one more sink.
+                self.tell_on_error(evaluation, error, 'sink', label=label)
+
+        run = evaluation.context.run
+        shown = run if run.record_content else run.without_content()
+        self.call(partial(callback, outcome, shown), callback, evaluation, label, on_settled)
+
+    def tell_on_error(
+        self, evaluation: Evaluation, error: Exception, location: OnErrorLocation, *, label: str | None = None
+    ) -> None:
         """Tell an evaluator's `on_error` of an error in delivery, or warn where there is none."""
         self._counters.count_sink_error()
         attached = evaluation.attached
         handler = attached.settings.on_error or evaluation.config.on_error
         if handler is None:
-            self._notices.warn(f'{location}:{attached.key}', f'{location} of {attached.name} raised {describe(error)}.')
+            what = label or location
+            self._notices.warn(f'{what}:{attached.key}', f'{what} of {attached.name} raised {describe(error)}.')
         else:
             self._call_handler(handler, evaluation, error, location)
 
@@ -113,6 +140,15 @@ class Deliveries:
         self._executor.run_sync(
             function, label=label, on_settled=on_called, timeout=timeout, pool=self._executor.callbacks
         )
+
+
+def _callback(evaluation: Evaluation, name: str) -> ResultCallback | None:
+    attached = evaluation.attached
+    for owner in (attached.settings, attached.evaluator, evaluation.config):
+        callback: ResultCallback | None = getattr(owner, name, None)
+        if callback is not None:
+            return callback
+    return None
 
 
 async def _await_result(function: Callable[[], Any]) -> None:

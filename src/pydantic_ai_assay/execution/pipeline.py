@@ -475,6 +475,7 @@ class Pipeline:
                 emit_events(outcome, run, include_baggage=config.include_baggage)
             except Exception as error:
                 self._deliveries.tell_on_error(evaluation, error, 'sink')
+        self._deliveries.tell_result(evaluation, outcome)
         for report in evaluation.reports:
             if report.add(evaluation, outcome):
                 self._deliveries.deliver(report)

@@ -70,6 +70,12 @@ class EvaluationOutcome:
     judgement: Judgement | None = None
     """What judges said and used, where the evaluator is a `Judge`, a `Panel` or a `Cascade`."""
 
+    @property
+    def passed(self) -> bool | None:
+        """Whether no result is `False`; `None` where none is a `bool`, as with a score alone, or there are no results."""
+        assertions = [result.value for result in self.results if isinstance(result.value, bool)]
+        return all(assertions) if assertions else None
+
     def without_content(self) -> EvaluationOutcome:
         """The outcome without reasons and error texts, which may quote the run."""
         failure, judgement = self.failure, self.judgement
