@@ -21,31 +21,44 @@ from .errors import (
     AssayWarning,
     ConfigurationError,
     EvaluatorOutputError,
+    JudgementError,
     MissingExtraError,
     NoRunError,
     RedactionError,
     WithheldError,
 )
 from .execution.pipeline import PendingEvaluation
+from .judging.cascade import AskNext, Cascade
+from .judging.case import JudgeCase
+from .judging.grader import Grader
+from .judging.panel import Combine, Panel
+from .judging.report import JudgeReport, JudgeResult
+from .judging.verdict import Verdict
 from .lifespan import assay_lifespan
 from .redaction.redactor import RedactionKind, Redactor
 from .redaction.run import map_text
 from .rerun import run_evaluators
 from .runs.context import OnlineEvaluatorContext, run_of
+from .runs.judgement import Judgement, Vote
 from .runs.outcome import EvaluationOutcome, EvaluationStatus
 from .runs.record import RunOutcome, RunRecord
+from .runs.rejection import OutputRejected
 from .settings import (
     DEFAULT_CONFIG,
+    Action,
     EvaluationSink,
+    Mode,
     OnlineEvalConfig,
     OnlineEvaluator,
     Overflow,
     RedactCallback,
+    ReplaceCallback,
     ResultCallback,
     RunIn,
     SampleBy,
     SamplingContext,
     SinkPayload,
+    Unavailable,
     WhenCallback,
     configure,
 )
@@ -54,9 +67,13 @@ from .waiting import stats, wait_for_evaluations
 
 __all__ = (
     'DEFAULT_CONFIG',
+    'Action',
+    'AskNext',
     'AssayError',
     'AssayWarning',
     'CallbackSink',
+    'Cascade',
+    'Combine',
     'ConfigurationError',
     'EvaluationOutcome',
     'EvaluationSink',
@@ -64,7 +81,14 @@ __all__ = (
     'EvaluationStatus',
     'EvaluatorContextSource',
     'EvaluatorOutputError',
+    'Grader',
+    'JudgeCase',
+    'JudgeReport',
+    'JudgeResult',
+    'Judgement',
+    'JudgementError',
     'MissingExtraError',
+    'Mode',
     'NoRunError',
     'OnErrorCallback',
     'OnErrorLocation',
@@ -74,12 +98,15 @@ __all__ = (
     'OnlineEvaluation',
     'OnlineEvaluator',
     'OnlineEvaluatorContext',
+    'OutputRejected',
     'Overflow',
+    'Panel',
     'PendingEvaluation',
     'RedactCallback',
     'RedactionError',
     'RedactionKind',
     'Redactor',
+    'ReplaceCallback',
     'ResultCallback',
     'RunIn',
     'RunOutcome',
@@ -90,6 +117,9 @@ __all__ = (
     'SinkCallback',
     'SinkPayload',
     'SpanReference',
+    'Unavailable',
+    'Verdict',
+    'Vote',
     'WhenCallback',
     'WithheldError',
     'assay_lifespan',

@@ -70,5 +70,9 @@ class UncalledInRealtime:
     Realtime sessions warn about them otherwise; all that is lost is the message list of a session that failed.
     """
 
-    def _realtime_uncalled_hooks(self) -> tuple[str, ...]:
+    def missed_in_realtime(self) -> tuple[str, ...]:
+        """Names of those that are missed after all."""
         return ()
+
+    def _realtime_uncalled_hooks(self) -> tuple[str, ...]:
+        return self.missed_in_realtime()

@@ -10,9 +10,16 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 from opentelemetry import trace
-from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering, Instrumentation, WrapRunHandler
+from pydantic_ai.capabilities import (
+    AbstractCapability,
+    CapabilityOrdering,
+    Instrumentation,
+    WrapOutputProcessHandler,
+    WrapRunHandler,
+)
 from pydantic_ai.exceptions import RunTimedOut
-from pydantic_ai.output import PendingModelResponse
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.output import OutputContext, PendingModelResponse
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import AgentDepsT, DeferredToolRequests, RunContext
 from pydantic_ai.usage import RunUsage
@@ -21,8 +28,9 @@ from pydantic_evals.evaluators import Evaluator
 
 from ._upstream import CURRENT_TASK_RUN, UncalledInRealtime
 from .capture import RunCapture, begin_run, outcome_of
-from .errors import describe
+from .errors import ConfigurationError, describe
 from .execution.evaluators import AttachedEvaluators
+from .execution.guard import guard
 from .execution.pipeline import PIPELINE, Chosen
 from .runs.active import CURRENT, ActiveRun
 from .runs.record import RunRecord
@@ -74,7 +82,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
 
     def __post_init__(self) -> None:
         """Attach the evaluators."""
-        self._evaluators = AttachedEvaluators(self.evaluators, self.config)
+        self._evaluators = AttachedEvaluators(self.evaluators, self.config, may_block=True)
 
     @classmethod
     @checked
@@ -107,6 +115,10 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
     def get_ordering(self) -> CapabilityOrdering:
         """Outside all but the instrumentation, so that what is judged is what the caller gets, with the run's own span."""
         return CapabilityOrdering(position='outermost', wrapped_by=[Instrumentation])
+
+    def missed_in_realtime(self) -> tuple[str, ...]:
+        """Outputs of a realtime session are not judged before they are heard."""
+        return ('wrap_output_process',) if self._evaluators.blocks else ()
 
     async def wrap_run(self, ctx: RunContext[AgentDepsT], *, handler: WrapRunHandler) -> AgentRunResult[Any]:
         """Sample the run, capture what it leaves behind, and hand that over to be judged."""
@@ -143,6 +155,40 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         except Exception as error:
             PIPELINE.notices.warn('begin', f'Run {ctx.run_id!r} is not evaluated: choosing raised {describe(error)}.')
         return None
+
+    async def wrap_output_process(
+        self,
+        ctx: RunContext[AgentDepsT],
+        *,
+        output_context: OutputContext,
+        output: Any,
+        handler: WrapOutputProcessHandler,
+    ) -> Any:
+        """Have the output judged by the evaluators that block, before the run returns it.
+
+        Raises:
+            ModelRetry: If it is refused, and the model is to try again.
+            OutputRejected: If it is refused for good.
+            ConfigurationError: In a durable workflow, whose code may not wait for an evaluator.
+        """
+        result = await handler(output)
+        if not self._evaluators.blocks or ctx.partial_output:
+            return result
+        if ctx.in_durable_context:
+            raise ConfigurationError(
+                f"Run {ctx.run_id!r} is in a durable workflow, whose code may not wait for an evaluator with mode='block'. "
+                "Use mode='background', or judge in a step of the workflow."
+            )
+        active = CURRENT.get()
+        if active is None or active.run_id != ctx.run_id or active.recorded is None:
+            return result
+        recorded: _AgentCapture = active.recorded
+        for part in recorded.chosen:
+            if part.evaluators is self._evaluators:
+                # While a response is streamed, it is not one of the messages yet.
+                is_streamed = not isinstance(ctx.messages[-1], ModelResponse)
+                result = await guard(part, recorded.so_far(ctx, result), is_streamed=is_streamed)
+        return result
 
     async def before_model_request(self, ctx: RunContext[AgentDepsT], request_context: Any) -> Any:
         """Note the run's message list: the context of `wrap_run` keeps the one from before the run."""
@@ -213,6 +259,27 @@ class _AgentCapture(RunCapture):
         self._usage = _copy_usage(usage)
         self._metadata = dict(metadata) if metadata is not None else None
 
+    def so_far(self, ctx: RunContext[Any], output: Any) -> RunRecord:
+        """Make a record of the run as it would be if it ended here with this output."""
+        messages = tuple(ctx.messages)
+        return RunRecord(
+            outcome='success',
+            inputs=ctx.prompt,
+            output=output,
+            agent_name=_agent_name(ctx),
+            conversation_id=ctx.conversation_id,
+            messages=messages,
+            new_message_index=min(self._message_count, len(messages)),
+            usage=self._own_usage(_copy_usage(ctx.usage)),
+            model_name=ctx.model.model_name,
+            metadata=dict(ctx.metadata) if ctx.metadata is not None else None,
+            deps=ctx.deps,
+            **self.captured_so_far(),
+        )
+
+    def _own_usage(self, usage: RunUsage) -> RunUsage:
+        return usage if self._usage_before is None else usage - self._usage_before
+
     def record(self) -> RunRecord:
         """Make the run's record."""
         ctx, error, output = self._ctx, self.error, self._output
@@ -228,7 +295,7 @@ class _AgentCapture(RunCapture):
             error=error,
             messages=self._messages,
             new_message_index=min(self._message_count, len(self._messages)),
-            usage=self._usage if self._usage_before is None else self._usage - self._usage_before,
+            usage=self._own_usage(self._usage),
             model_name=ctx.model.model_name,
             metadata=self._metadata,
             deps=ctx.deps,

@@ -47,6 +47,10 @@ class RunCapture:
         self.task_run = OnlineTaskRun(CURRENT_TASK_RUN.get())
         self.chosen: list[Chosen] = [chosen]
         active.chosen = self.chosen
+        active.recorded = self
+        self._duration = 0.0
+        self._attributes: dict[str, Any] = {}
+        self._metrics: dict[str, int | float] = {}
         self._clock = TIMEKEEPER.clock
         self._started_at = self._clock.time()
         self._begun = self._clock.perf_counter()
@@ -101,6 +105,15 @@ class RunCapture:
             'baggage': self._baggage,
             'record_content': all(part.record_content for part in self.chosen),
             'spans': self._spans,
+        }
+
+    def captured_so_far(self) -> dict[str, Any]:
+        """The same, of a run that has not ended."""
+        return {
+            **self.captured(),
+            'duration': self._clock.perf_counter() - self._begun,
+            'attributes': dict(self.task_run.attributes),
+            'recorded_metrics': dict(self.task_run.metrics),
         }
 
 

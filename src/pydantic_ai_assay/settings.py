@@ -62,6 +62,14 @@ WhenCallback = Callable[[RunRecord], bool | float]
 """A condition over the finished run. Returns whether to judge it, or the probability of judging it."""
 
 
+Mode = Literal['background', 'block']
+"""Whether an evaluator judges a run when it is over, or its output before the run returns it."""
+Unavailable = Literal['open', 'closed']
+"""Whether an output gets through where a blocking evaluator gave no verdict."""
+ReplaceCallback = Callable[[EvaluationOutcome, RunRecord], Any]
+"""Gets the outcome that refused an output, and the run with that output; returns, or awaits, what replaces it."""
+Action = Literal['retry', 'raise'] | ReplaceCallback
+"""What is done about an output that a blocking evaluator refuses."""
 ResultCallback = Callable[[EvaluationOutcome, RunRecord], None | Awaitable[None]]
 """Told what became of an evaluation, with the run that it is about."""
 
@@ -108,9 +116,10 @@ def _check_run_on(run_on: object) -> None:
         _check_choice('run_on', outcome, RUN_OUTCOMES)
 
 
-def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+def _check_choice(name: str, value: object, allowed: Sequence[str], *, or_else: str | None = None) -> None:
     if value not in allowed:
-        raise ConfigurationError(f'{name} must be one of {", ".join(map(repr, allowed))}, got {value!r}.')
+        choices = [*map(repr, allowed), *([] if or_else is None else [or_else])]
+        raise ConfigurationError(f'{name} must be one of {", ".join(choices)}, got {value!r}.')
 
 
 def _require_tenacity() -> None:
@@ -217,6 +226,19 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
     Such an evaluator must not share a model object, or anything else bound to an event loop, with the agent; give it
     a model by name. Default: `'auto'`, the caller's loop.
     """
+    mode: Mode = 'background'
+    """`'block'` judges the output of an agent before the run returns it, and refuses it where a result is `False`.
+
+    A run waits for it, up to `timeout`; `max_concurrency` does not hold it up. Default: `'background'`.
+    """
+    action: Action = 'raise'
+    """What is done about an output that is refused, with `mode='block'`.
+
+    `'raise'` ends the run with `OutputRejected`. `'retry'` tells the model the reason, as one of the agent's output
+    retries. A function gets the outcome and the run, and returns what replaces the output. Default: `'raise'`.
+    """
+    on_unavailable: Unavailable = 'open'
+    """Whether an output gets through (`'open'`) or is refused (`'closed'`) where there is no verdict in time."""
     on_result: ResultCallback | None = None
     """Called with the outcome and its run when a run was scored. `None` uses the evaluator's own, else the config's."""
     on_fail: ResultCallback | None = None
@@ -240,7 +262,26 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
         _check_run_on(self.run_on)
         _check_callback('on_result', self.on_result)
         _check_callback('on_fail', self.on_fail)
+        self._check_mode()
         super().__post_init__()
+
+    def _check_mode(self) -> None:
+        _check_choice('mode', self.mode, get_args(Mode))
+        _check_choice('on_unavailable', self.on_unavailable, get_args(Unavailable))
+        if not callable(self.action):
+            _check_choice('action', self.action, ('retry', 'raise'), or_else='a function that returns a replacement')
+        if self.mode == 'block':
+            unknown_yet = {'when': self.when, 'run_on': self.run_on, 'run_on_errors': self.run_on_errors or None}
+            for name, value in unknown_yet.items():
+                if value is not None:
+                    raise ConfigurationError(
+                        f"{name} is about how a run ended, and mode='block' judges the output before that, got {value!r}."
+                    )
+        elif self.action != 'raise' or self.on_unavailable != 'open':
+            raise ConfigurationError(
+                "action and on_unavailable are for mode='block', got "
+                f"mode='background', action={self.action!r}, on_unavailable={self.on_unavailable!r}."
+            )
 
     def sees(self, outcome: RunOutcome) -> bool:
         """Whether this evaluator is shown runs that ended in `outcome`."""

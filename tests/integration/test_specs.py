@@ -160,6 +160,9 @@ DATA_OF_AN_EVALUATOR: dict[str, Any] = {
     'run_on': ['success', 'error'],
     'sample_by': 'conversation',
     'run_in': 'background',
+    'mode': 'background',
+    'action': 'raise',
+    'on_unavailable': 'open',
 }
 DATA_OF_A_CONFIG: dict[str, Any] = {
     'default_sample_rate': 0.5,
@@ -370,7 +373,7 @@ REFUSED = [
         with_setting(sample_rte=1),
         "evaluators[1].sample_rte: there is no `OnlineEvaluator` setting 'sample_rte'; did you mean 'sample_rate'? "
         "Known: 'sample_rate', 'sample_by', 'max_concurrency', 'run_on_errors', 'timeout', 'retries', 'retry_wait', "
-        "'run_on', 'run_in'.",
+        "'run_on', 'run_in', 'mode', 'action', 'on_unavailable'.",
     ),
     (
         spec_of({'evaluator': {'LongerThan': -1}}),

@@ -11,6 +11,7 @@ from pydantic_evals import online as upstream
 
 from pydantic_ai_assay import OnlineEvalConfig, OnlineEvaluator, RunRecord, SamplingContext
 from pydantic_ai_assay.execution.attached import AttachedEvaluator, attach
+from pydantic_ai_assay.runs.draw import uniform_draw
 from pydantic_ai_assay.sampling.choice import (
     Candidate,
     RunStart,
@@ -18,7 +19,6 @@ from pydantic_ai_assay.sampling.choice import (
     choose_after_run,
     choose_before_run,
 )
-from pydantic_ai_assay.sampling.draw import uniform_draw
 
 from .samples import Always, Named, a_run, an_attached
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from hypothesis import given, strategies as st
 
-from pydantic_ai_assay.sampling.draw import uniform_draw
+from pydantic_ai_assay.runs.draw import uniform_draw
 
 IDS = [str(UUID(int=number)) for number in range(20_000)]
 

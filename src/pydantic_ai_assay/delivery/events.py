@@ -87,6 +87,7 @@ def _attributes(
         'assay.fingerprint': outcome.fingerprint,
         'assay.agent_path': ' > '.join(outcome.agent_path) or None,
         'assay.parent_run_id': outcome.parent_run_id,
+        'assay.refused': outcome.refused or None,
     }
     attributes.update({key: value for key, value in optional.items() if value is not None})
     return attributes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +40,11 @@ class Evaluation:
         'is_waiting',
         'judgements',
         'observation',
+        'on_settled',
         'probability',
         'reports',
         'restarts',
+        'settled',
         'started',
         'submitted',
     )
@@ -56,6 +58,7 @@ class Evaluation:
         probability: float,
         home: asyncio.AbstractEventLoop | None,
         observation: Observation | None = None,
+        judgements: JudgementLog | None = None,
     ) -> None:
         self.attached = attached
         self.config = config
@@ -68,7 +71,9 @@ class Evaluation:
         self.restarts = 0
         self.awaitable: Awaitable[Any] | None = None
         self.is_waiting = False
-        self.judgements = JudgementLog()
+        self.judgements = JudgementLog() if judgements is None else judgements
+        self.settled: EvaluationOutcome | None = None
+        self.on_settled: Callable[[Settlement], None] | None = None
         self.submitted = time.monotonic()
         self.started: float | None = None
 

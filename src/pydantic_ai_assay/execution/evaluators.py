@@ -23,14 +23,21 @@ __all__ = ('AttachedEvaluators',)
 class AttachedEvaluators:
     """Evaluators attached together, with the settings that hold for all of them."""
 
-    __slots__ = ('attached', 'config')
+    __slots__ = ('attached', 'blocks', 'config')
 
     def __init__(
         self,
         evaluators: Sequence[Evaluator[Any, Any, Any] | upstream.OnlineEvaluator],
         config: upstream.OnlineEvalConfig | None,
+        *,
+        may_block: bool = False,
     ) -> None:
         """Attach evaluators.
+
+        Args:
+            evaluators: The evaluators.
+            config: The settings that hold for all of them. Default: `DEFAULT_CONFIG`.
+            may_block: Whether there is an output that can be held back.
 
         Raises:
             ConfigurationError: If one of them is no evaluator, two that differ have one name, or a setting or an
@@ -40,6 +47,12 @@ class AttachedEvaluators:
         self.attached = [attach(evaluator) for evaluator in evaluators]
         self.config = own_config(config) if config is not None else DEFAULT_CONFIG
         _check_names(self.attached)
+        blocking = [each.name for each in self.attached if each.settings.mode == 'block']
+        if blocking and not may_block:
+            raise ConfigurationError(
+                f"mode='block' holds back the outputs of agents, and there is no agent here, got it for {', '.join(blocking)}."
+            )
+        self.blocks = bool(blocking)
 
     def choose(self, target: str, start: Callable[[], RunStart]) -> Chosen | None:
         """Choose the evaluators that may be shown a run that is about to start, and count the others.
@@ -73,7 +86,13 @@ class AttachedEvaluators:
                 observation.pass_over(attached.name, 'sampled_out' if error is None else 'skipped')
         if not candidates:
             return None
-        return Chosen(config, candidates, record_content=switches.record_content, observation=observation)
+        return Chosen(
+            config,
+            candidates,
+            evaluators=self,
+            record_content=switches.record_content,
+            observation=observation,
+        )
 
 
 def _check_names(attached: Sequence[AttachedEvaluator]) -> None:

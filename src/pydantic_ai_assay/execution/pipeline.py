@@ -63,18 +63,23 @@ class PendingEvaluation:
 class Chosen:
     """The candidates of one `OnlineEvaluation` for one run, with the settings that hold for them."""
 
-    __slots__ = ('candidates', 'config', 'generation', 'observation', 'record_content')
+    __slots__ = ('blocked', 'candidates', 'config', 'evaluators', 'generation', 'observation', 'record_content')
 
     def __init__(
         self,
         config: OnlineEvalConfig,
         candidates: list[Candidate[AttachedEvaluator]],
         *,
+        evaluators: object = None,
         record_content: bool = True,
         observation: Observation | None = None,
     ) -> None:
         self.config = config
         self.candidates = candidates
+        self.evaluators = evaluators
+        """Those they were chosen from, by which an `OnlineEvaluation` knows its own."""
+        self.blocked: dict[str, Evaluation] = {}
+        """Evaluations that judged the output before the run returned it, by the evaluators' keys."""
         self.record_content = record_content
         self.generation = PIPELINE.generation
         self.observation = observation
@@ -229,9 +234,12 @@ class Pipeline:
             context = contexts.get(id(config))
             if context is None:
                 context = contexts[id(config)] = build_context(run, config.metadata)
-            evaluation = Evaluation(
-                attached, config, context, probability=probability, home=home, observation=observation
-            )
+            evaluation = part.blocked.get(attached.key)
+            if evaluation is None:
+                evaluation = Evaluation(
+                    attached, config, context, probability=probability, home=home, observation=observation
+                )
+            evaluation.context = context
             for identity, sink in sinks.items():
                 # What is redacted for one config is not shown to its sinks by another.
                 report = reports.get((identity, id(config.redact)))
@@ -253,6 +261,10 @@ class Pipeline:
         for part in submission.chosen:
             for candidate in part.candidates:
                 attached = candidate.attached
+                if attached.key in part.blocked:
+                    chosen[attached.key] = (attached, part)
+                    probabilities[attached.key] = candidate.rate
+                    continue
                 verdict = choose_after_run(candidate, run)
                 if verdict.error is not None:
                     self.sampling_failed(attached, part.config, verdict.error)
@@ -316,6 +328,9 @@ class Pipeline:
 
     def _admit_all(self, evaluations: Iterable[Evaluation]) -> None:
         for evaluation in evaluations:
+            if evaluation.settled is not None:
+                self._finish(evaluation, evaluation.settled)
+                continue
             try:
                 self._admit(evaluation)
             except Exception as error:
@@ -399,7 +414,20 @@ class Pipeline:
             partial(handler, evaluation.context), handler, evaluation, '`on_max_concurrency`', on_settled
         )
 
-    def _start(self, evaluation: Evaluation) -> None:
+    def start_blocking(self, evaluation: Evaluation, on_settled: Callable[[Settlement], None]) -> Work | None:
+        """Run an evaluation at once, for somebody who waits for it and hands it over with its run when that has ended.
+
+        Args:
+            evaluation: The evaluation.
+            on_settled: Called once, in the thread in which the evaluation ended.
+
+        Returns:
+            What runs, if it could be started.
+        """
+        evaluation.on_settled = on_settled
+        return self._start(evaluation)
+
+    def _start(self, evaluation: Evaluation) -> Work | None:
         attached = evaluation.attached
         settings = attached.settings
         evaluation.started = time.monotonic()
@@ -409,9 +437,9 @@ class Pipeline:
             is_async = evaluation.awaitable is not None or attached.is_async
         except BaseException as error:
             on_settled(Settlement(error=error))
-            return
+            return None
         if is_async:
-            self.executor.run_async(
+            return self.executor.run_async(
                 evaluation.run_async,
                 home=evaluation.home,
                 label=label,
@@ -419,8 +447,7 @@ class Pipeline:
                 timeout=settings.timeout,
                 in_background=settings.run_in == 'background',
             )
-        else:
-            self.executor.run_sync(evaluation.run_sync, label=label, on_settled=on_settled, timeout=settings.timeout)
+        return self.executor.run_sync(evaluation.run_sync, label=label, on_settled=on_settled, timeout=settings.timeout)
 
     def _on_settled(self, evaluation: Evaluation, settlement: Settlement) -> None:
         attached = evaluation.attached
@@ -436,6 +463,9 @@ class Pipeline:
         ):
             evaluation.restarts += 1
             self._start(evaluation)
+            return
+        if evaluation.on_settled is not None:
+            evaluation.on_settled(settlement)
             return
         next_one = self._release(attached)
         self._finish(evaluation, evaluation.outcome(settlement))

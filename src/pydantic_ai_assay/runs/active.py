@@ -27,6 +27,7 @@ class ActiveRun:
         'conversation_id',
         'messages',
         'parent_run_id',
+        'recorded',
         'run_id',
     )
 
@@ -63,11 +64,12 @@ class ActiveRun:
         )
         self.capture: SpanCapture | None = None if outer is None else outer.capture
         self.chosen: list[Any] | None = None
+        self.recorded: Any = None
         self.messages: list[ModelMessage] | None = None
 
     def end(self) -> None:
         """Let go of all that the run held."""
-        self.capture = self.chosen = self.messages = None
+        self.capture = self.chosen = self.recorded = self.messages = None
 
 
 CURRENT: ContextVar[ActiveRun | None] = ContextVar('pydantic_ai_assay.run', default=None)

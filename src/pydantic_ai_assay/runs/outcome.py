@@ -67,6 +67,8 @@ class EvaluationOutcome:
     """The id of the run in which the one that was evaluated was started, if any."""
     conversation_id: str | None = None
     """The conversation the run belongs to."""
+    refused: int = 0
+    """How many outputs of the run this evaluator refused, with `mode='block'`."""
     judgement: Judgement | None = None
     """What judges said and used, where the evaluator is a `Judge`, a `Panel` or a `Cascade`."""
 

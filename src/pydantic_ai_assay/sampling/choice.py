@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from ..errors import AssayError, describe
+from ..runs.draw import uniform_draw
 from ..runs.record import RunRecord
 from ..settings import OnlineEvalConfig, OnlineEvaluator, SampleRate, SamplingContext
-from .draw import uniform_draw
 
 __all__ = ('Candidate', 'RunStart', 'Verdict', 'choose_after_run', 'choose_before_run')
 
@@ -165,7 +165,8 @@ def as_probability(value: object, source: str) -> float:
 def choose_after_run(candidate: Candidate[ChoosableT], run: RunRecord) -> Verdict:
     """Decide whether a candidate is shown the finished run."""
     settings = candidate.attached.settings
-    if not settings.sees(run.outcome):
+    # What blocks has judged the output by now, if there was one.
+    if settings.mode == 'block' or not settings.sees(run.outcome):
         return Verdict(status='skipped')
     probability = candidate.rate
     if settings.when is not None:

@@ -1,4 +1,4 @@
-"""The draw that decides whether a run is chosen: a hash, so that a replay decides the same."""
+"""The draw that decides whether a run is chosen, or a judge asked: a hash, so that a replay decides the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def uniform_draw(unit: str, evaluator: str = '') -> float:
 
     Args:
         unit: The id of what is drawn: a run's, or a conversation's to keep it together.
-        evaluator: What identifies the evaluator; left out, the draw is the one that all evaluators of a unit share.
+        evaluator: What identifies the evaluator, or the step of a cascade; left out, the draw is the one that all
+            evaluators of a unit share.
     """
     digest = blake2b(f'{unit}\0{evaluator}'.encode('utf-8', 'surrogatepass'), digest_size=8).digest()
     return (int.from_bytes(digest, 'big') >> 11) / (1 << 53)
