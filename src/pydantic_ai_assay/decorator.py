@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from .call_span import CallSpans, name_of, record_return
 from .capture import RunCapture, begin_run, outcome_of
 from .errors import ConfigurationError, describe
 from .execution.evaluators import AttachedEvaluators
+from .execution.lanes import running_loop
 from .execution.pipeline import PIPELINE, Chosen
 from .runs.active import CURRENT, ActiveRun
 from .runs.record import RunRecord
@@ -230,7 +230,10 @@ class _EvaluatedFunction:
 
 async def _in_turn(step: Callable[[], Awaitable[Any]]) -> Any:
     """Await what may run agents, at a time at which no judge uses their clients on another loop."""
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
+    if loop is None:
+        # Another kind of loop, such as trio's: agents do not run on it.
+        return await step()
     turn = PIPELINE.executor.run_started(loop)
     try:
         if turn is not None:

@@ -29,6 +29,7 @@ pytestmark = [
         ('of a child', 3),
         ('processes', 5),
         ('in the middle', 2),
+        ('in a block', 2),
         ('in a tool', 2),
     ],
 )

@@ -199,3 +199,9 @@ def test_what_cannot_be_called_is_refused(name: str) -> None:
     for make in (lambda: OnlineEvaluator(evaluator=Says(True), **settings), lambda: OnlineEvalConfig(**settings)):
         with pytest.raises(ConfigurationError, match=f"{name} must be a function of .* got 'page somebody'"):
             make()
+
+
+async def test_a_callback_is_somewhere_to_report_to() -> None:
+    told = Told()
+    await judge(Says(False), OnlineEvalConfig(emit_otel_events=False, on_fail=told))
+    assert told.values == [False]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from functools import partial
 from typing import Any, assert_type, cast
 
@@ -540,3 +540,22 @@ def test_the_type_of_what_is_decorated_stays() -> None:
     assert_type(streaming(1), AsyncGenerator[str, None])
     with pytest.raises(TypeError):
         asyncio.run(asynchronous(1, texts='a'))  # pyright: ignore[reportCallIssue, reportUnknownArgumentType]
+
+
+@pytest.mark.parametrize('anyio_backend', ['trio'])
+async def test_on_trio_functions_run_as_they_are_and_are_judged(anyio_backend: str, collected: Collected) -> None:
+    config = OnlineEvalConfig(default_sink=collected)
+
+    @evaluate(NotEmpty(), config=config)
+    async def greet(name: str) -> str:
+        return f'Hello {name}'
+
+    @evaluate(NotEmpty(), config=config)
+    async def count(to: int) -> AsyncIterator[int]:
+        for number in range(to):
+            yield number
+
+    assert await greet('Ada') == 'Hello Ada'
+    assert [number async for number in count(2)] == [0, 1]
+    assert await wait_for_evaluations(timeout=10) == ()
+    assert [payload.run.output for payload in collected.payloads] == ['Hello Ada', [0, 1]]

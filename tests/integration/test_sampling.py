@@ -307,3 +307,15 @@ async def test_a_failed_run_carries_the_messages_it_got_to(collected: Collected)
     assert [message.kind for message in run.new_messages] == ['request', 'response', 'request']
     assert list(run.tools_called) == ['look_up']
     assert run.usage.requests == 1
+
+
+async def test_an_evaluator_attached_twice_with_draws_of_its_own_each_time_is_told_of(collected: Collected) -> None:
+    """What is judged is more than the probability says, and whoever reads the numbers must know."""
+    evaluator = Calling(lambda ctx: True, 'twice')
+    together = OnlineEvaluation[object](
+        evaluators=[OnlineEvaluator(evaluator=evaluator, sample_rate=0.9)],
+        config=OnlineEvalConfig(default_sink=collected, sampling_mode='correlated'),
+    )
+    agent = evaluating(collected, OnlineEvaluator(evaluator=evaluator, sample_rate=0.9))
+    with pytest.warns(AssayWarning, match='twice is attached more than once with another sampling_mode or sample_by'):
+        await judged(agent, collected, [f'run-{number}' for number in range(20)], capabilities=[together])

@@ -10,13 +10,10 @@ import pytest
 
 import pydantic_ai_assay
 
-LATER = {'evaluate'}
-"""Public names of pydantic-evals that concern functions, not agents."""
 UPSTREAM = {
     name: getattr(module, name)
     for module in (pydantic_evals.online, pydantic_evals.online_capability)
     for name in module.__all__
-    if name not in LATER
 }
 
 

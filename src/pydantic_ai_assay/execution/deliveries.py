@@ -13,13 +13,14 @@ from ..delivery.counters import Counters
 from ..delivery.notices import Notices
 from ..errors import AssayError, describe
 from ..runs.outcome import EvaluationOutcome
-from ..settings import ResultCallback
+from ..settings import OnlineEvalConfig, ResultCallback
+from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
 from .evaluation import Evaluation
 from .report import Report
 from .work import Settlement
 
-__all__ = ('Deliveries', 'error_of')
+__all__ = ('Deliveries', 'callback_of', 'error_of')
 
 
 class Deliveries:
@@ -62,7 +63,7 @@ class Deliveries:
         if outcome.status != 'scored':
             return
         for name in ('on_result', 'on_fail') if outcome.passed is False else ('on_result',):
-            callback = _callback(evaluation, name)
+            callback = callback_of(evaluation.attached, evaluation.config, name)
             if callback is not None:
                 self._tell_result(evaluation, outcome, callback, f'`{name}`')
 
@@ -142,9 +143,9 @@ class Deliveries:
         )
 
 
-def _callback(evaluation: Evaluation, name: str) -> ResultCallback | None:
-    attached = evaluation.attached
-    for owner in (attached.settings, attached.evaluator, evaluation.config):
+def callback_of(attached: AttachedEvaluator, config: OnlineEvalConfig, name: str) -> ResultCallback | None:
+    """The `on_result` or `on_fail` that holds for an evaluator: its settings', else its own, else the config's."""
+    for owner in (attached.settings, attached.evaluator, config):
         callback: ResultCallback | None = getattr(owner, name, None)
         if callback is not None:
             return callback

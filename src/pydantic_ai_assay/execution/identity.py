@@ -42,8 +42,7 @@ def identify(evaluator: Evaluator[Any, Any, Any]) -> EvaluatorIdentity:
     version = evaluator.get_evaluator_version()
     source = evaluator.as_spec()
     cls = type(evaluator)
-    # The spec leaves out settings that have their default, and a default may change.
-    settings = {field.name: getattr(evaluator, field.name) for field in fields(evaluator) if field.init}
+    settings = _settings_of(evaluator)
     document = json.dumps(
         [f'{cls.__module__}.{cls.__qualname__}', version, _canonical(settings)], sort_keys=True, default=str
     )
@@ -62,13 +61,24 @@ def _name_of(evaluator: Evaluator[Any, Any, Any]) -> str:
     return str(evaluator.get_default_evaluation_name())
 
 
+def _settings_of(value: Any) -> dict[str, Any]:
+    """What tells an evaluator, or something that it holds, from others of its class.
+
+    Whatever has a method `fingerprint_settings` says so itself; else it is the fields that are passed when it is made.
+    """
+    own = getattr(value, 'fingerprint_settings', None)
+    if callable(own):
+        return dict(cast('Mapping[str, Any]', own()))
+    # Not the spec, which leaves out settings that have their default: a default may change.
+    return {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+
+
 def _canonical(value: Any) -> Any:
     """A JSON form that does not depend on the order of sets and mappings."""
     if isinstance(value, BaseModel):
         return _canonical({'': type(value).__qualname__, **dict(value)})
     if is_dataclass(value) and not isinstance(value, type):
-        named = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
-        return _canonical({'': type(value).__qualname__, **named})
+        return _canonical({'': type(value).__qualname__, **_settings_of(value)})
     if isinstance(value, Mapping):
         items = cast('Mapping[Any, Any]', value).items()
         return {str(key): _canonical(item) for key, item in items}

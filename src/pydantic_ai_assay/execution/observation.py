@@ -10,7 +10,7 @@ from typing import TypeVar
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..settings import EvaluationSink
 
-__all__ = ('OPEN', 'Observation', 'current_observation')
+__all__ = ('OPEN', 'Observation', 'begin_observing_in_child', 'current_observation')
 
 _T = TypeVar('_T')
 
@@ -46,6 +46,10 @@ class Observation:
         self.emit_otel_events = emit_otel_events
         self.whole_process = whole_process
         self._outer: Observation | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of nothing that happened so far, nor of what has not ended."""
         self._pending = 0
         self._outcomes: list[EvaluationOutcome] = []
         self._passed_over: list[tuple[str, EvaluationStatus]] = []
@@ -70,7 +74,7 @@ class Observation:
 
     def open(self) -> None:
         """Follow the runs that start from now on."""
-        with _LOCK:
+        with _lock:
             OPEN.append(self)
         if not self.whole_process:
             self._outer = _OF_CONTEXT.get()
@@ -78,7 +82,7 @@ class Observation:
 
     def close(self) -> None:
         """Follow no further runs."""
-        with _LOCK:
+        with _lock:
             OPEN.remove(self)
         if _OF_CONTEXT.get() is self:
             # It need not be: fixtures are left in other contexts than they are entered in. Then nobody looks at it again.
@@ -138,7 +142,15 @@ OPEN: list[Observation] = []
 """The observations that are open. Empty, but for tests."""
 
 _OF_CONTEXT: ContextVar[Observation | None] = ContextVar('pydantic_ai_assay.observation', default=None)
-_LOCK = threading.Lock()
+_lock = threading.Lock()
+
+
+def begin_observing_in_child() -> None:
+    """Begin anew in a forked child, with new locks: what happened before the fork is the parent's."""
+    global _lock
+    _lock = threading.Lock()
+    for observation in OPEN:
+        observation.forget()
 
 
 def current_observation() -> Observation | None:

@@ -29,11 +29,11 @@ from ..sampling.choice import Candidate, choose_after_run
 from ..settings import OnlineEvalConfig, RedactCallback
 from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
-from .deliveries import Deliveries, error_of
+from .deliveries import Deliveries, callback_of, error_of
 from .evaluation import Evaluation
 from .fork import when_forked
 from .lanes import running_loop
-from .observation import Observation
+from .observation import Observation, begin_observing_in_child
 from .queue import WaitingQueue
 from .report import Report
 from .transient import is_loop_conflict
@@ -113,6 +113,10 @@ def redacted(redact: RedactCallback, run: RunRecord, metadata: dict[str, Any] | 
     return build_context(settled, metadata)
 
 
+def _is_told(attached: AttachedEvaluator, config: OnlineEvalConfig) -> bool:
+    return any(callback_of(attached, config, name) for name in ('on_result', 'on_fail'))
+
+
 class Pipeline:
     """Everything that happens after a run, for one process."""
 
@@ -144,6 +148,7 @@ class Pipeline:
         self.counters.__init__()
         self.notices.__init__()
         RECORDER.begin_in_child()
+        begin_observing_in_child()
         self._begin()
 
     # What is known from outside
@@ -228,7 +233,7 @@ class Pipeline:
             sinks = as_sinks(source)
             if observation is not None:
                 sinks = {**(sinks if observation.call_sinks else {}), id(observation.sink): observation.sink}
-            if not sinks and not config.emit_otel_events:
+            if not sinks and not config.emit_otel_events and not _is_told(attached, config):
                 self.counters.count('skipped', attached.name, run.target)
                 continue
             context = contexts.get(id(config))
@@ -254,7 +259,9 @@ class Pipeline:
         """The evaluators that are to judge a finished run, each once, with their probability.
 
         Where one is attached more than once, its draw is the same each time, so the greatest probability is the true one.
+        Where `sampling_mode` or `sample_by` differ it is not, and the user is told.
         """
+        draws: dict[str, float] = {}
         chosen: dict[str, tuple[AttachedEvaluator, Chosen]] = {}
         probabilities: dict[str, float] = {}
         passed_over: dict[str, tuple[AttachedEvaluator, EvaluationStatus, Observation | None]] = {}
@@ -265,6 +272,12 @@ class Pipeline:
                     chosen[attached.key] = (attached, part)
                     probabilities[attached.key] = candidate.rate
                     continue
+                if candidate.rate < 1.0 and draws.setdefault(attached.key, candidate.draw) != candidate.draw:
+                    self.notices.warn(
+                        f'draws:{attached.key}',
+                        f'{attached.name} is attached more than once with another sampling_mode or sample_by, so that it '
+                        'judges more runs than the recorded probability says. Give both the same.',
+                    )
                 verdict = choose_after_run(candidate, run)
                 if verdict.error is not None:
                     self.sampling_failed(attached, part.config, verdict.error)

@@ -27,6 +27,7 @@ from pydantic_ai_assay import (
     wait_for_evaluations,
 )
 from pydantic_ai_assay.execution.pipeline import PIPELINE
+from pydantic_ai_assay.testing import capture_evaluations
 
 # pydantic-ai 2.62 makes its run ids under a lock that it does not renew in a child.
 os.register_at_fork(after_in_child=lambda: setattr(_uuid, '_lock_v7', threading.Lock()))
@@ -217,6 +218,23 @@ def in_the_middle() -> None:
     say('ran', parent, 1)
 
 
+def in_a_block() -> None:
+    """Fork in a test's block, with evaluations of the parent that have not ended."""
+    with capture_evaluations(call_sinks=True) as captured:
+        asyncio.run(runs(2))
+        pid = os.fork()
+        if not pid:
+            assert captured.outcomes == []
+            three_runs()
+            captured.wait(timeout=60)
+            assert len(captured.outcomes) == 6
+            os._exit(0)
+        assert succeeded(pid)
+        captured.wait(timeout=60)
+        assert len(captured.outcomes) == 4
+    say('ran', os.getpid(), 2)
+
+
 def in_a_tool() -> None:
     """Fork in a tool, in which the child runs agents of its own and ends."""
 
@@ -252,6 +270,7 @@ WAYS = {
     'of a child': of_a_child,
     'processes': processes,
     'in the middle': in_the_middle,
+    'in a block': in_a_block,
     'in a tool': in_a_tool,
 }
 
