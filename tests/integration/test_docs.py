@@ -118,6 +118,7 @@ def test_each_snippet_is_found() -> None:
             'quickstart.md',
             'redaction.md',
             'sampling.md',
+            'servers.md',
             'settings.md',
             'specs.md',
             'testing.md',

@@ -14,10 +14,10 @@ LAYERS = [
     {'errors'},
     {'_upstream', 'runs'},
     {'judging', 'redaction', 'settings', 'switches'},
-    {'sampling', 'delivery'},
+    {'analysis', 'delivery', 'sampling'},
     {'execution'},
     {'call_span', 'capture', 'specs'},
-    {'capability', 'decorator', 'rerun', 'submission', 'waiting'},
+    {'capability', 'decorator', 'lifespan', 'rerun', 'submission', 'waiting'},
     {'testing'},
     {'__init__'},
 ]
