@@ -16,7 +16,7 @@ from .packages import OURS, UPSTREAM, NoOp, Package, Settling, Trivial, configur
 from .samples import Estimate, difference, ratio_of_differences
 from .table import Row, Target
 
-__all__ = ('measure', 'rows')
+__all__ = ('Subject', 'measure', 'rows', 'time_runs')
 
 WARM_UP = 30
 ROUNDS_BETWEEN_COLLECTIONS = 20
@@ -39,7 +39,7 @@ def measure(*, logfire: bool, rounds: int, unsampled_rounds: int) -> dict[str, A
 
 
 async def _measure(rounds: int, unsampled_rounds: int) -> dict[str, Any]:
-    sampled = await _time(
+    sampled = await time_runs(
         {
             'no-op': Subject(agent=make_agent(NoOp())),
             # The same once more: what is measured between the two is noise.
@@ -54,7 +54,7 @@ async def _measure(rounds: int, unsampled_rounds: int) -> dict[str, Any]:
         },
         rounds,
     )
-    unsampled = await _time(
+    unsampled = await time_runs(
         {
             'no-op': Subject(agent=make_agent(NoOp())),
             'no-op again': Subject(agent=make_agent(NoOp())),
@@ -73,7 +73,7 @@ async def _measure(rounds: int, unsampled_rounds: int) -> dict[str, Any]:
     return {name: estimate.as_json() for name, estimate in estimates.items()}
 
 
-async def _time(subjects: dict[str, Subject], rounds: int) -> dict[str, list[float]]:
+async def time_runs(subjects: dict[str, Subject], rounds: int) -> dict[str, list[float]]:
     """Time one run of each subject per round, in microseconds, in an order drawn anew each round."""
     rng = random.Random(0)
     order = list(subjects)
