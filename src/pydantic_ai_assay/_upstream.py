@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Any
+
+import pydantic_graph
 
 # Inside a tool this is the calling run, which is how a nested run knows its parent.
 from pydantic_ai._run_context import get_current_run_context
 
 # Describes evaluators in the JSON schema of agent specs as they are described in that of dataset files.
 from pydantic_ai._spec import build_schema_types
+from pydantic_ai.agent import AbstractAgent, WrapperAgent
+from pydantic_ai.models import Model
 
 # `disable_evaluation()` of pydantic-evals sets this; sharing it makes either package's switch work for both.
 from pydantic_evals._online import EVALUATION_DISABLED
@@ -20,14 +26,20 @@ from pydantic_evals._online import EVALUATION_DISABLED
 # it is the only way to receive the former and to notice the latter.
 from pydantic_evals._task_run import CURRENT_TASK_RUN, TaskRun
 
+# `set_default_judge_model` sets the default of all judges here, and nothing public reads it.
+from pydantic_evals.evaluators import llm_as_a_judge
+
 __all__ = (
     'CURRENT_TASK_RUN',
     'EVALUATION_DISABLED',
     'OnlineTaskRun',
     'UncalledInRealtime',
     'build_schema_types',
+    'default_judge_model',
     'get_current_run_context',
     'inside_dataset_evaluation',
+    'is_run_synchronously',
+    'instructions_of',
 )
 
 
@@ -64,6 +76,23 @@ def inside_dataset_evaluation() -> bool:
     return task_run is not None and not isinstance(task_run, OnlineTaskRun)
 
 
+_PYDANTIC_GRAPH = str(Path(pydantic_graph.__file__).parent)
+
+
+def is_run_synchronously() -> bool:
+    """Whether `run_sync` or one of its like drives the event loop: it goes no further than the run then.
+
+    Nothing but the function of pydantic-graph in which they do so tells them from `asyncio.run`.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == 'run_until_complete' and code.co_filename.startswith(_PYDANTIC_GRAPH):
+            return True
+        frame = frame.f_back
+    return False
+
+
 class UncalledInRealtime:
     """Says that the hooks of a capability that realtime sessions never call are not missed there.
 
@@ -76,3 +105,20 @@ class UncalledInRealtime:
 
     def _realtime_uncalled_hooks(self) -> tuple[str, ...]:
         return self.missed_in_realtime()
+
+
+def default_judge_model() -> Model | str:
+    """The model that judges without one of their own use now."""
+    return llm_as_a_judge._default_model  # pyright: ignore[reportPrivateUsage]
+
+
+def instructions_of(agent: AbstractAgent[Any, Any]) -> list[Any]:
+    """The instructions and system prompts of an agent, texts and functions: the fingerprint of a judge has them.
+
+    Nothing public tells them. What a wrapped agent has, its wrapper has.
+    """
+    while isinstance(agent, WrapperAgent):
+        agent = agent.wrapped
+    functions: list[Any] = [each.function for each in getattr(agent, '_system_prompt_functions', ())]
+    instructions: list[Any] = [each.instruction for each in getattr(agent, '_instructions', ())]
+    return [*getattr(agent, '_system_prompts', ()), *functions, *instructions]

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Self
 
 from opentelemetry import trace
+from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import (
     AbstractCapability,
     CapabilityOrdering,
     Instrumentation,
     WrapOutputProcessHandler,
     WrapRunHandler,
+    durable_operation,
 )
 from pydantic_ai.exceptions import RunTimedOut
-from pydantic_ai.messages import ModelResponse
+from pydantic_ai.messages import ModelResponse, UserContent
 from pydantic_ai.output import OutputContext, PendingModelResponse
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import AgentDepsT, DeferredToolRequests, RunContext
@@ -26,8 +29,12 @@ from pydantic_ai.usage import RunUsage
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
 
-from ._upstream import CURRENT_TASK_RUN, UncalledInRealtime
+from ._upstream import CURRENT_TASK_RUN, EVALUATION_DISABLED, UncalledInRealtime
 from .capture import RunCapture, begin_run, outcome_of
+from .durable.hand_over import DurableChosen, duration_of, engine_time, hand_over, is_bound, register_with_engine
+from .durable.run import DurableRun
+from .durable.start import Assignment, DurableStart
+from .durable.unit import judge
 from .errors import ConfigurationError, describe
 from .execution.evaluators import AttachedEvaluators
 from .execution.guard import guard
@@ -86,18 +93,21 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
 
     @classmethod
     @checked
-    def from_spec(cls, evaluators: EvaluatorSpecs, config: ConfigSpec | None = None) -> OnlineEvaluation[Any]:
+    def from_spec(
+        cls, evaluators: EvaluatorSpecs, config: ConfigSpec | None = None, id: str | None = None
+    ) -> OnlineEvaluation[Any]:
         """Make one from data, as `Agent.from_spec` and `Agent.from_file` do.
 
         Args:
             evaluators: A list of evaluators. Each is a name, `{name: arguments}`, or, with settings of its own,
                 `{'evaluator': one of these, 'sample_rate': 0.1, ...}`.
             config: Fields of `OnlineEvalConfig`. What is left out is as in `DEFAULT_CONFIG`.
+            id: What a durable execution engine knows it by.
 
         Raises:
             ConfigurationError: If something cannot work; the message has its path and value.
         """
-        return cls(evaluators=cls._evaluator_types.load(evaluators), config=load_config(config))
+        return cls(evaluators=cls._evaluator_types.load(evaluators), config=load_config(config), id=id)
 
     @classmethod
     def with_evaluator_types(cls, *evaluator_types: type[Evaluator[Any, Any, Any]]) -> type[Self]:
@@ -120,8 +130,15 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         """Outputs of a realtime session are not judged before they are heard."""
         return ('wrap_output_process',) if self._evaluators.blocks else ()
 
+    def for_agent(self, agent: AbstractAgent[AgentDepsT, Any]) -> AbstractCapability[AgentDepsT]:
+        """Let evaluations that a durable execution engine recovers find their evaluators."""
+        register_with_engine(agent.name, self.id, self._evaluators)
+        return self
+
     async def wrap_run(self, ctx: RunContext[AgentDepsT], *, handler: WrapRunHandler) -> AgentRunResult[Any]:
         """Sample the run, capture what it leaves behind, and hand that over to be judged."""
+        if ctx.in_durable_context:
+            return await self._run_durably(ctx, handler)
         loop = asyncio.get_running_loop()
         executor = PIPELINE.executor
         turn = executor.run_started(loop)
@@ -146,7 +163,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
     def _capture(self, ctx: RunContext[AgentDepsT], active: ActiveRun) -> _AgentCapture | None:
         """Decide whether to capture the run. Whatever goes wrong here is ours, and must not become the run's."""
         try:
-            chosen = self._evaluators.choose(active.agent_path[-1], partial(_run_start, ctx))
+            chosen = self._evaluators.choose(active.agent_path[-1], partial(_run_start, ctx, ctx.prompt))
             if chosen is None:
                 return None
             if active.chosen is None:
@@ -190,6 +207,79 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
                 result = await guard(part, recorded.so_far(ctx, result), is_streamed=is_streamed)
         return result
 
+    async def _run_durably(self, ctx: RunContext[AgentDepsT], handler: WrapRunHandler) -> AgentRunResult[Any]:
+        """As `wrap_run`, in code that is replayed after a crash: it reads no clock, and starts no task or thread."""
+        if not is_bound(ctx, self.id):
+            PIPELINE.notices.warn_once(
+                'unbound',
+                f'Run {ctx.run_id!r}, in a workflow, is not evaluated by an `OnlineEvaluation` that it was given alone: '
+                'give the agent one, with an `id`.',
+            )
+            return await handler()
+        active, token = CURRENT.get(), None
+        if active is None or active.run_id != ctx.run_id:
+            active = begin_run(ctx.run_id or '', _agent_name(ctx) or 'agent', ctx.conversation_id)
+            token = CURRENT.set(active)
+        try:
+            capture = await self._capture_durably(ctx, active)
+            return await (handler() if capture is None else capture.run(handler))
+        finally:
+            if token is not None:
+                CURRENT.reset(token)
+                active.end()
+
+    async def _capture_durably(self, ctx: RunContext[AgentDepsT], active: ActiveRun) -> _DurableCapture | None:
+        try:
+            started_at = engine_time(ctx)
+            # The context variable does not reach a unit in another process.
+            is_enabled = not EVALUATION_DISABLED.get()
+            start = await self.begin_durable_run(ctx, active.agent_path[-1], is_enabled, ctx.prompt)
+            if not start.assignments:
+                return None
+            chosen = DurableChosen(self._evaluators, start, self)
+            if active.chosen is None:
+                return _DurableCapture(ctx, active, chosen, started_at=started_at or start.started_at)
+            active.chosen.append(chosen)
+        except Exception as error:
+            PIPELINE.notices.warn_once(
+                'begin', f'Run {ctx.run_id!r} is not evaluated: choosing raised {describe(error)}.'
+            )
+        return None
+
+    @durable_operation('begin')
+    async def begin_durable_run(
+        self,
+        ctx: RunContext[AgentDepsT],
+        target: str,
+        is_enabled: bool,
+        prompt: str | Sequence[UserContent] | None,
+    ) -> DurableStart:
+        """Choose the evaluators of a run, and note the time. In a workflow this is a step or activity of its own.
+
+        Args:
+            ctx: The run.
+            target: Name of what runs.
+            is_enabled: Whether evaluation is switched on where the run starts.
+            prompt: The run's prompt.
+        """
+        if not is_enabled:
+            return DurableStart()
+        return DurableStart.of(self._evaluators.choose(target, partial(_run_start, ctx, prompt)))
+
+    @durable_operation('judge')
+    async def judge_durable_run(self, ctx: RunContext[AgentDepsT], assignment: Assignment, run: DurableRun) -> str:
+        """Let one evaluator judge a run, to the end. In a workflow this is a step or activity of its own.
+
+        Args:
+            ctx: The run.
+            assignment: The evaluator.
+            run: What the run left behind.
+
+        Returns:
+            What became of the evaluation.
+        """
+        return await judge(self._evaluators, assignment, run)
+
     async def before_model_request(self, ctx: RunContext[AgentDepsT], request_context: Any) -> Any:
         """Note the run's message list: the context of `wrap_run` keeps the one from before the run."""
         active = CURRENT.get()
@@ -198,13 +288,13 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         return request_context
 
 
-def _run_start(ctx: RunContext[Any]) -> RunStart:
+def _run_start(ctx: RunContext[Any], prompt: str | Sequence[UserContent] | None) -> RunStart:
     return RunStart(
         run_id=ctx.run_id or '',
         conversation_id=ctx.conversation_id,
         target=_agent_name(ctx) or 'agent',
         agent_name=_agent_name(ctx),
-        inputs=ctx.prompt,
+        inputs=prompt,
         deps=ctx.deps,
     )
 
@@ -216,9 +306,12 @@ def _agent_name(ctx: RunContext[Any]) -> str | None:
 class _AgentCapture(RunCapture):
     """An agent's run being captured."""
 
-    def __init__(self, ctx: RunContext[Any], active: ActiveRun, chosen: Chosen) -> None:
+    def __init__(
+        self, ctx: RunContext[Any], active: ActiveRun, chosen: Chosen, *, started_at: datetime | None = None
+    ) -> None:
         span = trace.get_current_span()
-        super().__init__(active, chosen, span, is_own_span=is_span_of_run(span, active.run_id))
+        is_own_span = is_span_of_run(span, active.run_id)
+        super().__init__(active, chosen, span, is_own_span=is_own_span, started_at=started_at)
         self._ctx = ctx
         usage = ctx.usage
         # Not empty where the caller shares one usage object between runs.
@@ -301,6 +394,38 @@ class _AgentCapture(RunCapture):
             deps=ctx.deps,
             **self.captured(),
         )
+
+
+class _DurableCapture(_AgentCapture):
+    """An agent's run in a workflow being captured."""
+
+    async def run(self, handler: WrapRunHandler) -> AgentRunResult[Any]:
+        """Run the agent, and have it judged in a way that a replay does not repeat."""
+        token = CURRENT_TASK_RUN.set(self.task_run)
+        try:
+            result = await handler()
+        except BaseException as error:
+            await self._hand_over(error=error)
+            raise
+        else:
+            await self._hand_over(result=result)
+            return result
+        finally:
+            CURRENT_TASK_RUN.reset(token)
+
+    async def _hand_over(self, *, error: BaseException | None = None, result: Any = None) -> None:
+        try:
+            self.freeze(error, result)
+            record = self.record()
+            record = replace(record, duration=duration_of(self._ctx, record))
+        except Exception as own_error:
+            self.give_up(own_error, warn=PIPELINE.notices.warn_once)
+            return
+        if self.error is not None and not isinstance(self.error, Exception):
+            # It interrupts the workflow, which may be taken up again where it was.
+            self.discard()
+            return
+        await hand_over(self._ctx, record, [part for part in self.chosen if isinstance(part, DurableChosen)])
 
 
 def _copy_usage(usage: RunUsage) -> RunUsage:

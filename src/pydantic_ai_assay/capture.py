@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,15 @@ class RunCapture:
     What can change after the run has returned is copied when it ends; the record is made of it later.
     """
 
-    def __init__(self, active: ActiveRun, chosen: Chosen, span: trace.Span, *, is_own_span: bool) -> None:
+    def __init__(
+        self,
+        active: ActiveRun,
+        chosen: Chosen,
+        span: trace.Span,
+        *,
+        is_own_span: bool,
+        started_at: datetime | None = None,
+    ) -> None:
         """Capture a run that is about to start.
 
         Args:
@@ -33,6 +42,7 @@ class RunCapture:
             chosen: The evaluators that may be shown the run.
             span: The run's own span, or else its caller's.
             is_own_span: Whether it is the run's own.
+            started_at: When the run started, where that was recorded: no clock is read then, and no duration taken.
         """
         self.active = active
         self.run_id = active.run_id
@@ -51,9 +61,11 @@ class RunCapture:
         self._duration = 0.0
         self._attributes: dict[str, Any] = {}
         self._metrics: dict[str, int | float] = {}
-        self._clock = TIMEKEEPER.clock
-        self._started_at = self._clock.time()
-        self._begun = self._clock.perf_counter()
+        self._recorded_start = started_at
+        if started_at is None:
+            self._clock = TIMEKEEPER.clock
+            self._started_at = self._clock.time()
+            self._begun = self._clock.perf_counter()
 
     def hand_over(self, *, error: BaseException | None = None, result: Any = None) -> None:
         """Submit the run, which has ended. Whatever goes wrong here is ours, and must not become the run's.
@@ -63,20 +75,28 @@ class RunCapture:
             result: What it ended with otherwise.
         """
         self._duration = self._clock.perf_counter() - self._begun
-        self.error, self.result = error, result
         try:
-            self.snapshot()
-            self._attributes, self._metrics = self.task_run.release()
-            if self._spans.root_id is None:
-                # There is no span of the run's own whose end would end the capture.
-                self._spans.close()
+            self.freeze(error, result)
             PIPELINE.submit(self)
         except Exception as own_error:
-            self.discard()
-            for part in self.chosen:
-                for candidate in part.candidates:
-                    PIPELINE.counters.count('dropped', candidate.attached.name, self.target)
-            PIPELINE.notices.warn('capture', f'Run {self.run_id!r} was not captured: {describe(own_error)}.')
+            self.give_up(own_error)
+
+    def freeze(self, error: BaseException | None, result: Any) -> None:
+        """Copy what can change once the run has ended, and let go of its context."""
+        self.error, self.result = error, result
+        self.snapshot()
+        self._attributes, self._metrics = self.task_run.release()
+        if self._spans.root_id is None:
+            # There is no span of the run's own whose end would end the capture.
+            self._spans.close()
+
+    def give_up(self, own_error: Exception, *, warn: Callable[[str, str], None] = PIPELINE.notices.warn) -> None:
+        """Drop the run's evaluations, because of an error of ours."""
+        self.discard()
+        for part in self.chosen:
+            for candidate in part.candidates:
+                PIPELINE.counters.count('dropped', candidate.attached.name, self.target)
+        warn('capture', f'Run {self.run_id!r} was not captured: {describe(own_error)}.')
 
     def snapshot(self) -> None:
         """Copy what can change after the run has returned, from `result` or `error`."""
@@ -95,7 +115,7 @@ class RunCapture:
         return {
             'run_id': self.run_id,
             'target': self.target,
-            'started_at': datetime.fromtimestamp(self._started_at, UTC),
+            'started_at': self._recorded_start or datetime.fromtimestamp(self._started_at, UTC),
             'duration': self._duration,
             'parent_run_id': self.active.parent_run_id,
             'agent_path': self.active.agent_path,

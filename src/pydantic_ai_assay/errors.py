@@ -7,6 +7,7 @@
     ├── EvaluatorOutputError    an evaluator returned something that is not a result (also a `ValueError`)
     ├── JudgementError          a judge gave no verdict
     ├── RedactionError          `redact` raised, so that the run was shown to nobody
+    ├── RestoredRunError        stands for the error of a run that was read from where it was written down
     └── WithheldError           stands for an error whose text is withheld
 
     AssayWarning                something was left out and nobody was listening
@@ -25,6 +26,7 @@ __all__ = (
     'MissingExtraError',
     'NoRunError',
     'RedactionError',
+    'RestoredRunError',
     'WithheldError',
     'describe',
 )
@@ -72,6 +74,10 @@ class RedactionError(AssayError):
         super().__init__(
             f'`redact` raised {type(error).__name__}; the run was shown to nobody and its content is withheld.'
         )
+
+
+class RestoredRunError(AssayError):
+    """Stands for the exception of a run that was read again from where it had been written down: its text is kept."""
 
 
 class WithheldError(AssayError):

@@ -18,6 +18,7 @@ from pydantic_evals.evaluators.common import DEFAULT_EVALUATORS
 
 from ._upstream import build_schema_types
 from .errors import ConfigurationError, describe
+from .judging.judge import Judge
 from .settings import DEFAULT_CONFIG, OnlineEvalConfig, OnlineEvaluator
 
 __all__ = ('KNOWN_EVALUATORS', 'ConfigSpec', 'EvaluatorSpecs', 'EvaluatorTypes', 'checked', 'load_config', 'spec_type')
@@ -28,7 +29,7 @@ MAX_VALUE = 200
 _REGISTERING = '; the classes of your own evaluators go into `OnlineEvaluation.with_evaluator_types(...)`'
 _FORMS = "a name, {name: arguments}, or {'evaluator': one of these, ...settings of `OnlineEvaluator`}"
 
-_SETTINGS = ('evaluators', 'config')
+_SETTINGS = ('evaluators', 'config', 'id')
 
 _P = ParamSpec('_P')
 _T = TypeVar('_T')
@@ -89,8 +90,8 @@ class EvaluatorTypes:
         return handler.generate_schema(list[evaluator | with_settings])
 
 
-KNOWN_EVALUATORS = EvaluatorTypes({cls.get_serialization_name(): cls for cls in DEFAULT_EVALUATORS})
-"""The evaluators that every spec can name: those that every dataset file of pydantic-evals can."""
+KNOWN_EVALUATORS = EvaluatorTypes({cls.get_serialization_name(): cls for cls in (*DEFAULT_EVALUATORS, Judge)})
+"""The evaluators that every spec can name: those that every dataset file of pydantic-evals can, and `Judge`."""
 
 EvaluatorSpecs = Annotated[Sequence[Any], KNOWN_EVALUATORS]
 """A spec's `evaluators`."""
@@ -168,8 +169,10 @@ def spec_type(cls: type[_T], types: EvaluatorTypes) -> type[_T]:
     make = cast('Callable[..., _T]', cls)
 
     @checked
-    def from_spec(evaluators: Annotated[Sequence[Any], types], config: ConfigSpec | None = None) -> _T:
-        return make(evaluators=types.load(evaluators), config=load_config(config))
+    def from_spec(
+        evaluators: Annotated[Sequence[Any], types], config: ConfigSpec | None = None, id: str | None = None
+    ) -> _T:
+        return make(evaluators=types.load(evaluators), config=load_config(config), id=id)
 
     namespace: dict[str, Any] = {
         '__doc__': cls.__doc__,

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs'
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', ROOT / 'CHANGELOG.md', *sorted(DOCS.glob('*.md'))]
 EXAMPLES = sorted(find_examples(*PAGES), key=str)
-OF_THE_PROCESS = re.compile(r'\b(stats|configure|instrument_all|set_\w+_provider|signal)\(')
+OF_THE_PROCESS = re.compile(r'\b(launch|stats|configure|instrument_all|set_\w+_provider|signal)\(')
 """Calls that read or change what all tests in a process share."""
 
 
@@ -111,10 +111,15 @@ def test_each_snippet_is_found() -> None:
             'README.md',
             'coming-from-pydantic-evals.md',
             'delivery.md',
+            'durable.md',
             'evaluators.md',
             'functions.md',
             'guarantees.md',
+            'guardrails.md',
             'index.md',
+            'judge.md',
+            'judging-offline.md',
+            'panels.md',
             'quickstart.md',
             'redaction.md',
             'sampling.md',

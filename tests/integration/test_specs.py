@@ -190,6 +190,12 @@ def test_every_setting_that_has_a_form_as_data_can_be_given() -> None:
         assert getattr(made.config, setting.name) == getattr(expected, setting.name)
 
 
+def test_the_id_that_durable_execution_needs_can_be_given() -> None:
+    assert Known.from_spec(['NotEmpty'], id='quality').id == 'quality'
+    assert OnlineEvaluation.from_spec(['EqualsExpected'], id='quality').id == 'quality'
+    assert OnlineEvaluation.from_spec(['EqualsExpected']).id is None
+
+
 def settings_without_data(refused: str, cls: type[Any], given: dict[str, Any]) -> list[str]:
     left = [setting.name for setting in fields(cls) if setting.name not in given and setting.name != 'evaluator']
     for name in left:
@@ -485,7 +491,7 @@ def test_the_json_schema_of_agent_specs_knows_evaluators_and_settings(tmp_path: 
     assert (of_evaluator['required'], of_evaluator['additionalProperties']) == (['evaluator'], False)
     assert set(of_config['properties']) == set(DATA_OF_A_CONFIG)
     parameters = definitions['spec_params_OnlineEvaluation']
-    assert (set(parameters['properties']), parameters['required']) == ({'evaluators', 'config'}, ['evaluators'])
+    assert (set(parameters['properties']), parameters['required']) == ({'evaluators', 'config', 'id'}, ['evaluators'])
     entries = parameters['properties']['evaluators']['items']['anyOf']
     assert {'const': 'NotEmpty', 'type': 'string'} in entries
     assert {'$ref': '#/$defs/spec_LLMJudge'} in entries

@@ -16,7 +16,7 @@ LAYERS = [
     {'judging', 'redaction', 'settings', 'switches'},
     {'analysis', 'delivery', 'sampling'},
     {'execution'},
-    {'call_span', 'capture', 'specs'},
+    {'call_span', 'capture', 'durable', 'specs'},
     {'capability', 'decorator', 'lifespan', 'rerun', 'submission', 'waiting'},
     {'testing'},
     {'__init__'},

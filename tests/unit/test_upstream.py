@@ -1,5 +1,6 @@
 """The private names of pydantic-ai and pydantic-evals have the shape that this package relies on."""
 
+import asyncio
 import inspect
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -12,12 +13,15 @@ import pydantic_evals._online
 import pydantic_evals._task_run
 import pytest
 from pydantic_ai import Agent
-from pydantic_ai.agent import _warn_realtime_uncalled_hooks  # pyright: ignore[reportPrivateUsage]
+from pydantic_ai.agent import WrapperAgent, _warn_realtime_uncalled_hooks  # pyright: ignore[reportPrivateUsage]
 from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.realtime import RealtimeModel
 from pydantic_ai.tools import RunContext
 from pydantic_evals import Case, Dataset, increment_eval_metric, set_eval_attribute
+from pydantic_evals.evaluators.llm_as_a_judge import set_default_judge_model
 
 from pydantic_ai_assay import OnlineEvaluation, OnlineEvaluator, disable_evaluation
 from pydantic_ai_assay._upstream import (
@@ -27,8 +31,11 @@ from pydantic_ai_assay._upstream import (
     TaskRun,
     UncalledInRealtime,
     build_schema_types,
+    default_judge_model,
     get_current_run_context,
     inside_dataset_evaluation,
+    instructions_of,
+    is_run_synchronously,
 )
 
 from .samples import Always
@@ -76,6 +83,18 @@ def test_the_switch_is_a_context_variable_that_is_off_by_default() -> None:
 
 
 # CURRENT_TASK_RUN
+
+
+def test_run_sync_is_told_from_a_loop_that_goes_on() -> None:
+    async def ask(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        return ModelResponse(parts=[TextPart(str(is_run_synchronously()))])
+
+    agent = Agent(FunctionModel(ask))
+    with asyncio.Runner() as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        assert agent.run_sync('hi').output == 'True'
+        assert runner.run(agent.run('hi')).output == 'False'
+    asyncio.set_event_loop(None)
 
 
 def test_a_task_run_has_the_methods_that_ours_extends() -> None:
@@ -187,3 +206,36 @@ def test_a_session_asks_each_capability_for_the_hooks_it_would_miss() -> None:
     asked = inspect.signature(AbstractCapability._realtime_uncalled_hooks)  # pyright: ignore[reportPrivateUsage]
     assert inspect.signature(UncalledInRealtime._realtime_uncalled_hooks) == asked  # pyright: ignore[reportPrivateUsage]
     assert '_realtime_uncalled_hooks' in inspect.getsource(_warn_realtime_uncalled_hooks)
+
+
+# default_judge_model
+
+
+def test_the_default_model_of_judges_is_the_one_that_was_set() -> None:
+    before = default_judge_model()
+    model = TestModel()
+    try:
+        set_default_judge_model(model)
+        assert default_judge_model() is model
+    finally:
+        set_default_judge_model(before)  # pyright: ignore[reportArgumentType]
+
+
+# instructions_of
+
+
+def test_the_instructions_of_an_agent_are_all_that_it_was_given() -> None:
+    agent = Agent(TestModel(), instructions=['first', 'second'], system_prompt=('third', 'fourth'))
+
+    @agent.instructions
+    def fifth() -> str:
+        raise AssertionError('asked')
+
+    @agent.system_prompt
+    def sixth() -> str:
+        raise AssertionError('asked')
+
+    found = instructions_of(agent)
+    assert [each for each in found if isinstance(each, str)] == ['third', 'fourth', 'first', 'second']
+    assert [each for each in found if callable(each)] == [sixth, fifth]
+    assert instructions_of(WrapperAgent(agent)) == found

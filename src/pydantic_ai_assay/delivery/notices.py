@@ -34,6 +34,7 @@ class Notices:
         self._lock = threading.Lock()
         self._last: dict[str, float] = {}
         self._held_back: dict[str, int] = {}
+        self._told: set[str] = set()
 
     def warn(self, kind: str, message: str) -> None:
         """Warn, unless a warning of the same kind was given less than a minute ago; then count it."""
@@ -49,8 +50,17 @@ class Notices:
             message += f' ({held_back} more like this since the last warning.)'
         warn_safely(message)
 
+    def warn_once(self, kind: str, message: str) -> None:
+        """Warn, unless one of the same kind was given in this way before. For code that may read no clock."""
+        with self._lock:
+            if kind in self._told:
+                return
+            self._told.add(kind)
+        warn_safely(message)
+
     def forget(self) -> None:
         """Forget the warnings given so far, so that the next of each kind is given again."""
         with self._lock:
             self._last.clear()
             self._held_back.clear()
+            self._told.clear()

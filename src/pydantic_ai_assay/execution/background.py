@@ -14,7 +14,7 @@ from ..errors import describe
 from .lanes import LoopLane
 from .process_exit import ExitGuard
 from .turns import LoopThread
-from .work import Settlement, Work
+from .work import PROCESS_ENDED, Settlement, Work
 from .workers import WorkerPool
 
 __all__ = ('BackgroundExecutor',)
@@ -328,12 +328,12 @@ class BackgroundExecutor:
             idle = False
         if not idle:
             self._on_exit()
-            self.workers.leave('the process ended')
-            self.callbacks.leave('the process ended')
+            self.workers.leave(PROCESS_ENDED)
+            self.callbacks.leave(PROCESS_ENDED)
             with self._lock:
                 left = list(self._works)
             for work in left:
-                work.settle(work.epoch, Settlement(left='the process ended'))
+                work.settle(work.epoch, Settlement(left=PROCESS_ENDED))
         for loop, lane in list(self._lanes.items()):
             if not loop.is_running():
                 self._forget_if_idle(loop, lane)

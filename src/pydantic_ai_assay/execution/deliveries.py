@@ -115,8 +115,8 @@ class Deliveries:
     ) -> None:
         """Call a sink or a callback of the user: on the run's event loop if it is asynchronous, else in a thread."""
         timeout = evaluation.config.sink_timeout
-        if evaluation.observation is not None:
-            on_settled = evaluation.observation.until(on_settled)
+        for follower in evaluation.followers:
+            on_settled = follower.until(on_settled)
 
         def run_async(function: Callable[[], Any], on_settled: Callable[[Settlement], None]) -> None:
             self._executor.run_async(

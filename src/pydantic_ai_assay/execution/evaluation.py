@@ -17,6 +17,7 @@ from ..runs.judgement import JudgementLog
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..settings import OnlineEvalConfig
 from .attached import AttachedEvaluator
+from .following import Follower
 from .observation import Observation
 from .scoring import EvaluatorSpan, call, call_async, failure_of, results_of
 from .work import Settlement
@@ -36,6 +37,7 @@ class Evaluation:
         'awaitable',
         'config',
         'context',
+        'followers',
         'home',
         'is_waiting',
         'judgements',
@@ -59,6 +61,7 @@ class Evaluation:
         home: asyncio.AbstractEventLoop | None,
         observation: Observation | None = None,
         judgements: JudgementLog | None = None,
+        followers: tuple[Follower, ...] = (),
     ) -> None:
         self.attached = attached
         self.config = config
@@ -67,6 +70,7 @@ class Evaluation:
         self.reports: list[Report] = []
         self.home = home
         self.observation = observation
+        self.followers = followers
         self.attempts = 0
         self.restarts = 0
         self.awaitable: Awaitable[Any] | None = None

@@ -23,7 +23,7 @@ __all__ = ('AttachedEvaluators',)
 class AttachedEvaluators:
     """Evaluators attached together, with the settings that hold for all of them."""
 
-    __slots__ = ('attached', 'blocks', 'config')
+    __slots__ = ('__weakref__', 'attached', 'blocks', 'config')
 
     def __init__(
         self,
@@ -53,6 +53,10 @@ class AttachedEvaluators:
                 f"mode='block' holds back the outputs of agents, and there is no agent here, got it for {', '.join(blocking)}."
             )
         self.blocks = bool(blocking)
+
+    def find(self, key: str) -> AttachedEvaluator | None:
+        """The evaluator that has this key, if there is one."""
+        return next((each for each in self.attached if each.key == key), None)
 
     def choose(self, target: str, start: Callable[[], RunStart]) -> Chosen | None:
         """Choose the evaluators that may be shown a run that is about to start, and count the others.

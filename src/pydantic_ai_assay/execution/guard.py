@@ -120,6 +120,7 @@ class _Judging:
             probability=candidate.rate,
             home=asyncio.get_running_loop(),
             observation=part.observation,
+            followers=part.followers,
             judgements=JudgementLog() if before is None else before.judgements,
         )
         self._refused = 0 if before is None or before.settled is None else before.settled.refused

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TypeVar
 
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..settings import EvaluationSink
+from .following import Follower
 
 __all__ = ('OPEN', 'Observation', 'begin_observing_in_child', 'current_observation')
 
-_T = TypeVar('_T')
 
-
-class Observation:
+class Observation(Follower):
     """Follows the runs that start while it is open to the last of their evaluations and deliveries.
 
     It is for tests. The runs are those that start in the context it was opened in, and in what was started from there; or,
@@ -40,20 +37,19 @@ class Observation:
             emit_otel_events: Whether to emit events; `None` for what the config says.
             whole_process: Whether to follow runs of other contexts, too.
         """
+        super().__init__()
         self.sink = sink
         self.call_sinks = call_sinks
         self.judge_all = judge_all
         self.emit_otel_events = emit_otel_events
         self.whole_process = whole_process
         self._outer: Observation | None = None
-        self.forget()
 
     def forget(self) -> None:
         """Know of nothing that happened so far, nor of what has not ended."""
-        self._pending = 0
+        super().forget()
         self._outcomes: list[EvaluationOutcome] = []
         self._passed_over: list[tuple[str, EvaluationStatus]] = []
-        self._changed = threading.Condition()
 
     @property
     def outer(self) -> Observation | None:
@@ -87,29 +83,6 @@ class Observation:
         if _OF_CONTEXT.get() is self:
             # It need not be: fixtures are left in other contexts than they are entered in. Then nobody looks at it again.
             _OF_CONTEXT.set(self._outer)
-
-    def begin(self) -> None:
-        """Count one more thing that has not ended."""
-        with self._changed:
-            self._pending += 1
-
-    def end(self) -> None:
-        """Count one less."""
-        with self._changed:
-            self._pending -= 1
-            self._changed.notify_all()
-
-    def until(self, on_settled: Callable[[_T], None]) -> Callable[[_T], None]:
-        """Count one more thing, which ends when the callback that is returned has been called."""
-
-        def on_settled_then_end(settlement: _T) -> None:
-            try:
-                on_settled(settlement)
-            finally:
-                self.end()
-
-        self.begin()
-        return on_settled_then_end
 
     @property
     def is_pending(self) -> bool:

@@ -29,15 +29,17 @@ from ..sampling.choice import Candidate, choose_after_run
 from ..settings import OnlineEvalConfig, RedactCallback
 from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
+from .completion import Completion
 from .deliveries import Deliveries, callback_of, error_of
 from .evaluation import Evaluation
+from .following import Follower
 from .fork import when_forked
 from .lanes import running_loop
 from .observation import Observation, begin_observing_in_child
 from .queue import WaitingQueue
 from .report import Report
 from .transient import is_loop_conflict
-from .work import Settlement, Work
+from .work import PROCESS_ENDED, Settlement, Work
 
 __all__ = ('PIPELINE', 'Chosen', 'PendingEvaluation', 'Pipeline', 'Submission')
 
@@ -63,7 +65,16 @@ class PendingEvaluation:
 class Chosen:
     """The candidates of one `OnlineEvaluation` for one run, with the settings that hold for them."""
 
-    __slots__ = ('blocked', 'candidates', 'config', 'evaluators', 'generation', 'observation', 'record_content')
+    __slots__ = (
+        'blocked',
+        'candidates',
+        'config',
+        'evaluators',
+        'followers',
+        'generation',
+        'observation',
+        'record_content',
+    )
 
     def __init__(
         self,
@@ -73,6 +84,7 @@ class Chosen:
         evaluators: object = None,
         record_content: bool = True,
         observation: Observation | None = None,
+        completion: Completion | None = None,
     ) -> None:
         self.config = config
         self.candidates = candidates
@@ -83,6 +95,9 @@ class Chosen:
         self.record_content = record_content
         self.generation = PIPELINE.generation
         self.observation = observation
+        self.followers: tuple[Follower, ...] = ()
+        if observation is not None or completion is not None:
+            self.followers = tuple(each for each in (observation, completion) if each is not None)
 
 
 class Submission(Protocol):
@@ -210,8 +225,8 @@ class Pipeline:
         self._submitted[id(submission)] = submission
         on_expanded: Callable[[Settlement], None] = partial(self._on_expanded, submission)
         for part in submission.chosen:
-            if part.observation is not None:
-                on_expanded = part.observation.until(on_expanded)
+            for follower in part.followers:
+                on_expanded = follower.until(on_expanded)
         executor.run_async(
             partial(self._expand, submission, home),
             home=home,
@@ -242,7 +257,13 @@ class Pipeline:
             evaluation = part.blocked.get(attached.key)
             if evaluation is None:
                 evaluation = Evaluation(
-                    attached, config, context, probability=probability, home=home, observation=observation
+                    attached,
+                    config,
+                    context,
+                    probability=probability,
+                    home=home,
+                    observation=observation,
+                    followers=part.followers,
                 )
             evaluation.context = context
             for identity, sink in sinks.items():
@@ -264,7 +285,7 @@ class Pipeline:
         draws: dict[str, float] = {}
         chosen: dict[str, tuple[AttachedEvaluator, Chosen]] = {}
         probabilities: dict[str, float] = {}
-        passed_over: dict[str, tuple[AttachedEvaluator, EvaluationStatus, Observation | None]] = {}
+        passed_over: dict[str, tuple[AttachedEvaluator, EvaluationStatus, Chosen]] = {}
         for part in submission.chosen:
             for candidate in part.candidates:
                 attached = candidate.attached
@@ -285,12 +306,12 @@ class Pipeline:
                     chosen.setdefault(attached.key, (attached, part))
                     probabilities[attached.key] = max(probabilities.get(attached.key, 0.0), verdict.probability)
                 else:
-                    passed_over[attached.key] = (attached, verdict.status, part.observation)
-        for key, (attached, status, observation) in passed_over.items():
+                    passed_over[attached.key] = (attached, verdict.status, part)
+        for key, (attached, status, part) in passed_over.items():
             if key not in chosen:
                 self.counters.count(status, attached.name, run.target)
-                if observation is not None:
-                    observation.pass_over(attached.name, status)
+                for follower in part.followers:
+                    follower.pass_over(attached.name, status)
         return [(chosen[key], probabilities[key]) for key in chosen]
 
     def _on_expanded(self, submission: Submission, settlement: Settlement) -> None:
@@ -301,8 +322,8 @@ class Pipeline:
             return
         self._evaluations.update(evaluations)
         for evaluation in evaluations:
-            if evaluation.observation is not None:
-                evaluation.observation.begin()
+            for follower in evaluation.followers:
+                follower.begin()
         for config, group in groupby(evaluations, key=attrgetter('config')):
             if config.redact is None:
                 self._admit_all(group)
@@ -354,8 +375,8 @@ class Pipeline:
         for part in submission.chosen:
             for candidate in part.candidates:
                 self.counters.count('dropped', candidate.attached.name, submission.target)
-                if part.observation is not None:
-                    part.observation.pass_over(candidate.attached.name, 'dropped')
+                for follower in part.followers:
+                    follower.pass_over(candidate.attached.name, 'dropped')
         if settlement.left is None:
             self.notices.warn(
                 'expand',
@@ -508,10 +529,11 @@ class Pipeline:
         self._evaluations.discard(evaluation)
         if self._metrics is not None and outcome.status in ('scored', 'failed', 'timed_out'):
             self._metrics.record_duration(outcome.duration, outcome.status, outcome.evaluator)
+        for follower in evaluation.followers:
+            follower.keep(outcome)
         observation = evaluation.observation
         emit = config.emit_otel_events
         if observation is not None:
-            observation.keep(outcome)
             emit = emit if observation.emit_otel_events is None else observation.emit_otel_events
         if emit:
             try:
@@ -525,8 +547,8 @@ class Pipeline:
         if run.spans is not None:
             # The run is long over; what its background tasks still do belongs to nobody.
             run.spans.close()
-        if observation is not None:
-            observation.end()
+        for follower in evaluation.followers:
+            follower.end()
 
     def _report_left(self) -> None:
         """Name, in one warning, what the end of the process leaves undone."""
@@ -537,7 +559,7 @@ class Pipeline:
                 self._queues[id(evaluation.config.__dict__)].remove(evaluation)
         left = self.pending()
         for evaluation in waiting:
-            self._finish(evaluation, evaluation.dropped('the process ended'))
+            self._finish(evaluation, evaluation.dropped(PROCESS_ENDED))
         if left:
             names = Counter(each.evaluator for each in left)
             listed = ', '.join(f'{name} ({count})' for name, count in sorted(names.items()))

@@ -14,7 +14,10 @@ from ..errors import describe
 if TYPE_CHECKING:
     from .lanes import LoopLane
 
-__all__ = ('Settlement', 'Work', 'forget')
+__all__ = ('PROCESS_ENDED', 'Settlement', 'Work', 'forget')
+
+PROCESS_ENDED = 'the process ended'
+"""Why work was left undone that another process may take up."""
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)

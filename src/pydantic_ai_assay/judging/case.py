@@ -80,14 +80,14 @@ class JudgeCase:
         """
         if isinstance(values, JudgeCase):
             return values
-        shown = _shown(values)
+        shown: object = values
         given = dict(cast('Mapping[str, Any]', values)) if isinstance(values, Mapping) else None
         if given is None or not KEYS.issuperset(given):
             raise ConfigurationError(
-                f'A case to judge must be a JudgeCase or a mapping with {", ".join(sorted(KEYS))}, got {shown}.'
+                f'A case to judge must be a JudgeCase or a mapping with {", ".join(sorted(KEYS))}, got {_shown(shown)}.'
             )
         if 'output' not in given:
-            raise ConfigurationError(f'A case to judge must have an output, got {shown}.')
+            raise ConfigurationError(f'A case to judge must have an output, got {_shown(shown)}.')
         return cls(**given)
 
     def span_tree(self) -> SpanTree | None:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, cast
 
+from pydantic_ai.messages import ModelMessage
 from pydantic_evals.evaluators import EvaluationReason, Evaluator, EvaluatorContext
 
+from ..errors import ConfigurationError, JudgementError, describe
 from ..runs.judgement import current_log
-from .case import JudgeCase
+from .answer import ask_all
+from .case import MISSING, JudgeCase
+from .cases import Cases, judge_cases
+from .report import JudgeReport, JudgeResult
 from .verdict import Verdict
 
-__all__ = ('Grader',)
+__all__ = ('Grader', 'checked_members')
+
+T = TypeVar('T')
 
 
 @dataclass(repr=False)
@@ -38,3 +50,145 @@ class Grader(Evaluator[object, object, object]):
         if log is not None:
             log.agree(verdict.agreement)
         return verdict.results(self.get_default_evaluation_name())
+
+    async def judge(
+        self,
+        *,
+        output: Any,
+        input: Any = MISSING,
+        reference: Any = MISSING,
+        messages: Sequence[ModelMessage] = (),
+        name: str | None = None,
+    ) -> JudgeResult:
+        """Judge one output, wherever it comes from.
+
+        Args:
+            output: What is judged.
+            input: The prompt or the arguments that it answers.
+            reference: What the output should have been, where that is known.
+            messages: The messages that led to it.
+            name: What the case is called in the result.
+
+        Raises:
+            JudgementError: If there is no verdict. `judge_many` records that instead.
+        """
+        case = JudgeCase(output=output, input=input, reference=reference, messages=tuple(messages), name=name)
+        (answer,) = await ask_all([self], case)
+        if isinstance(answer.error, Exception):
+            raise answer.error
+        if answer.error is not None:
+            # It would end more than this call: a cancellation that the judge made up, or a `SystemExit`.
+            raise JudgementError(describe(answer.error)) from answer.error
+        return JudgeResult.of(answer, case)
+
+    def judge_sync(
+        self,
+        *,
+        output: Any,
+        input: Any = MISSING,
+        reference: Any = MISSING,
+        messages: Sequence[ModelMessage] = (),
+        name: str | None = None,
+    ) -> JudgeResult:
+        """The same as `judge`, for code that is not asynchronous.
+
+        Raises:
+            JudgementError: If there is no verdict.
+            RuntimeError: If an event loop runs in this thread.
+        """
+        given = {'output': output, 'input': input, 'reference': reference, 'messages': messages, 'name': name}
+        return _run(partial(self.judge, **given))
+
+    async def judge_many(self, cases: Cases, *, max_concurrency: int = 10, progress: bool | None = None) -> JudgeReport:
+        """Judge many outputs, some at a time.
+
+        A case that is not judged, whatever the reason, is a failed result and touches no other. Cases that come as a list or
+        another sequence are checked before the first is judged.
+
+        Args:
+            cases: The cases: `JudgeCase`s, or mappings with `output` and, where known, `input`, `reference`, `messages`
+                and `name`. They may come from an asynchronous iterator, and are taken from it as they are needed.
+            max_concurrency: How many are judged at a time.
+            progress: Whether a progress bar goes to standard error. Default: if that is a terminal, and there are at
+                least 20 cases or it is not known how many.
+
+        Returns:
+            The results in the order of the cases, and what they come to.
+
+        Raises:
+            ConfigurationError: If there are no cases, or one of a sequence is none.
+        """
+        return await judge_cases(self, cases, max_concurrency=max_concurrency, progress=progress)
+
+    def judge_many_sync(self, cases: Cases, *, max_concurrency: int = 10, progress: bool | None = None) -> JudgeReport:
+        """The same as `judge_many`, for code that is not asynchronous.
+
+        Raises:
+            ConfigurationError: If there are no cases, or one of a sequence is none.
+            RuntimeError: If an event loop runs in this thread.
+        """
+        return _run(partial(self.judge_many, cases, max_concurrency=max_concurrency, progress=progress))
+
+
+def checked_members(members: object, owner: str, name: object) -> tuple[Grader, ...]:
+    """The members of a panel or a cascade.
+
+    Args:
+        members: What was given as members.
+        owner: What they are to be members of.
+        name: What that was given as its name.
+
+    Raises:
+        ConfigurationError: If there are none, one of them gives no verdicts, two have the same name, or `name` is none.
+    """
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise ConfigurationError(f'name must be None or a text that is not empty, got {name!r}.')
+    if isinstance(members, str) or not isinstance(members, Iterable):
+        raise ConfigurationError(f'{owner} takes a list of judges, got {members!r}.')
+    checked: list[Grader] = []
+    for member in cast('Iterable[object]', members):
+        if not isinstance(member, Grader):
+            raise ConfigurationError(f'A member of a {owner} must be a Judge, a Panel or a Cascade, got {member!r}.')
+        checked.append(member)
+    if not checked:
+        raise ConfigurationError(f'{owner} needs at least one judge, got none.')
+    counts = Counter(member.get_default_evaluation_name() for member in checked)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise ConfigurationError(
+            f'Members of a {owner} need names of their own, got {twice[0]!r} {counts[twice[0]]} times; set `name`.'
+        )
+    return tuple(checked)
+
+
+def _run(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run to its end on the thread's event loop, which agents' `run_sync` uses too: clients of models belong to one."""
+    task = _event_loop().create_task(start())
+    try:
+        return task.get_loop().run_until_complete(task)
+    except BaseException:
+        if not task.done():
+            # Ctrl-C leaves the loop, but not the task.
+            task.cancel()
+            with suppress(asyncio.CancelledError, KeyboardInterrupt):
+                task.get_loop().run_until_complete(task)
+        raise
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise RuntimeError('An event loop runs in this thread: await `judge` or `judge_many` instead.')
+    try:
+        loop = asyncio.get_event_loop()
+        if not loop.is_closed():
+            return loop
+    except RuntimeError:
+        # There is none in this thread yet.
+        pass
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop

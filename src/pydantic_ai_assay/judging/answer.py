@@ -1,0 +1,130 @@
+"""What a grader answers when it is asked for a verdict: the verdict or its fault, and every vote it took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ..errors import JudgementError
+from ..runs.cancellation import is_cancelled
+from ..runs.clock import TIMEKEEPER
+from ..runs.judgement import Judgement, JudgementLog, Vote, current_log
+from .case import JudgeCase
+from .verdict import Verdict
+
+if TYPE_CHECKING:
+    from .grader import Grader
+
+__all__ = ('Answer', 'ask', 'ask_all')
+
+
+@dataclass(kw_only=True, frozen=True)
+class Answer:
+    """What came of asking one grader about one case."""
+
+    vote: Vote
+    """What it said, as one vote, with all that its calls used."""
+    calls: tuple[Vote, ...]
+    """Every call of a judge that it made."""
+    verdict: Verdict | None = None
+    """Its verdict; `None` where it gave none."""
+    error: BaseException | None = None
+    """Why it gave none."""
+
+
+class _Forwarding(JudgementLog):
+    """Collects the votes of one grader, and hands each on at once: a timeout must not lose what was paid for."""
+
+    def __init__(self, whole: JudgementLog | None, probability: float) -> None:
+        super().__init__()
+        self._whole = whole
+        self._probability = probability
+
+    def add(self, vote: Vote) -> None:
+        vote = replace(vote, probability=vote.probability * self._probability)
+        super().add(vote)
+        if self._whole is not None:
+            self._whole.add(vote)
+
+
+async def ask_all(graders: Sequence[Grader], case: JudgeCase, *, probability: float = 1.0) -> list[Answer]:
+    """Ask graders about a case, all at once. Whatever one of them raises is its own answer.
+
+    Args:
+        graders: The graders.
+        case: The case.
+        probability: The probability with which they are asked.
+
+    Returns:
+        The answers, in the order of the graders.
+    """
+    answers: dict[int, Answer] = {}
+
+    async def put(index: int, grader: Grader) -> None:
+        answers[index] = await ask(grader, case, probability=probability)
+
+    try:
+        async with anyio.create_task_group() as group:
+            for index, grader in enumerate(graders):
+                group.start_soon(put, index, grader)
+    except BaseExceptionGroup as errors:
+        # What a task lets through besides a cancellation is Ctrl-C, which nobody expects in a group.
+        raise errors.exceptions[0] from None
+    return [answers[index] for index in range(len(graders))]
+
+
+async def ask(grader: Grader, case: JudgeCase, *, probability: float = 1.0) -> Answer:
+    """Ask one grader about a case, in a task of its own: the current context is from now on that of this question."""
+    log = _Forwarding(current_log(), probability)
+    log.enter()
+    clock = TIMEKEEPER.clock
+    started = clock.perf_counter()
+    verdict = error = None
+    name = type(grader).__name__
+    try:
+        name = grader.get_default_evaluation_name()
+        verdict = _checked(await grader.grade(case), name)
+    except BaseException as raised:
+        if isinstance(raised, KeyboardInterrupt) or is_cancelled(raised):
+            raise
+        error = raised
+    vote = _vote_of(name, verdict, error, log.judgement, clock.perf_counter() - started)
+    if log.judgement is None:
+        log.add(vote)
+    noted = log.judgement
+    assert noted is not None
+    return Answer(vote=replace(vote, probability=probability), calls=noted.votes, verdict=verdict, error=error)
+
+
+def _checked(verdict: Verdict, name: str) -> Verdict:
+    if not _is_finite(verdict.value):
+        raise JudgementError(f'{name} gave a number that is no score: not finite.')
+    return verdict
+
+
+def _is_finite(value: float | str) -> bool:
+    try:
+        return isinstance(value, str) or math.isfinite(value)
+    except OverflowError:
+        # An integer beyond what a float can hold.
+        return False
+
+
+def _vote_of(
+    name: str,
+    verdict: Verdict | None,
+    error: BaseException | None,
+    judgement: Judgement | None,
+    duration: float,
+) -> Vote:
+    vote = Vote(judge=name, duration=duration)
+    if judgement is not None:
+        models = judgement.models
+        vote = replace(vote, usage=judgement.usage, model=models[0] if len(models) == 1 else None)
+    if verdict is None:
+        return replace(vote, error=type(error).__name__)
+    return replace(vote, value=verdict.value, passed=verdict.passed, reason=verdict.reason)

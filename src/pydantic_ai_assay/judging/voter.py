@@ -1,0 +1,139 @@
+"""One call of a judge, from the prompt to the vote."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry import trace
+from pydantic_ai import capture_run_messages
+from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.usage import RunUsage
+from pydantic_evals.online import disable_evaluation
+
+from .._upstream import CURRENT_TASK_RUN
+from ..runs.active import CURRENT
+from ..runs.clock import TIMEKEEPER
+from ..runs.judgement import Vote, current_log
+from .case import JudgeCase
+from .model import JudgeModel
+from .prompt import PromptMaker
+from .scale import Reading, Scale
+
+__all__ = ('Voter',)
+
+
+@dataclass
+class Ballot:
+    """A call while it lasts: what is known of it even if it fails."""
+
+    usage: RunUsage = field(default_factory=RunUsage)
+    """What it has used."""
+    messages: Sequence[ModelMessage] = ()
+    """What was said in it."""
+    reading: Reading | None = None
+    """What it came to."""
+    error: BaseException | None = None
+    """What it failed with."""
+
+    def vote(self, judge: str, duration: float) -> Vote:
+        """The vote that it is."""
+        reading = self.reading
+        answers = [message for message in self.messages if isinstance(message, ModelResponse)]
+        return Vote(
+            judge=judge,
+            value=None if reading is None else reading.value,
+            passed=None if reading is None else reading.passed,
+            reason=None if reading is None else reading.reason,
+            error=None if self.error is None else type(self.error).__name__,
+            model=answers[-1].model_name if answers else None,
+            usage=self.usage,
+            duration=duration,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voter:
+    """Asks a judge's agent once."""
+
+    judge: str
+    """The judge's name."""
+    agent: AbstractAgent[Any, Any]
+    """What answers."""
+    output_type: Any
+    """The type of its answer; `None` where the agent was made with it."""
+    model: JudgeModel
+    """The model it answers with."""
+    prompts: PromptMaker
+    """Makes the prompt."""
+    scale: Scale
+    """What it may answer."""
+    retries: int
+    """How often it is asked again for an answer that is valid."""
+
+    async def ask(self, case: JudgeCase, *, sample: int) -> tuple[Vote, Exception | None]:
+        """Ask once, and note the vote in the log of the current evaluation, also where it failed or was cancelled.
+
+        Returns:
+            The vote, and the error where it has no value.
+        """
+        log, clock = current_log(), TIMEKEEPER.clock
+        ballot, started, failed = Ballot(), clock.perf_counter(), None
+        try:
+            with self._span(case, sample, ballot):
+                ready = await self.model.ready()
+                prompt = self.prompts.make(case, takes=ready.takes)
+                with capture_run_messages() as ballot.messages:
+                    result = await self.agent.run(
+                        prompt.content,
+                        instructions=prompt.instructions,
+                        output_type=self.output_type,
+                        model=ready.model,
+                        model_settings=ready.settings,
+                        usage=ballot.usage,
+                        retries={'output': self.retries},
+                        metadata={'assay.judge': self.judge},
+                        infer_name=False,
+                    )
+                ballot.reading = self.scale.read(result.output)
+        except BaseException as error:
+            ballot.error = error
+            if not isinstance(error, Exception):
+                raise
+            failed = error
+        finally:
+            vote = ballot.vote(self.judge, clock.perf_counter() - started)
+            if log is not None:
+                log.add(vote)
+        return vote, failed
+
+    @contextmanager
+    def _span(self, case: JudgeCase, sample: int, ballot: Ballot) -> Generator[None]:
+        """Set the call apart from the run that is judged: its spans, its evaluators, and what its tools record."""
+        links = [] if case.span_context is None else [trace.Link(case.span_context)]
+        attributes = {'assay.judge': self.judge, 'assay.judge.sample': sample}
+        tracer = trace.get_tracer('pydantic-ai-assay')
+        active, task_run = CURRENT.set(None), CURRENT_TASK_RUN.set(None)
+        try:
+            with (
+                disable_evaluation(),
+                tracer.start_as_current_span(
+                    f'judge: {self.judge}',
+                    links=links,
+                    attributes=attributes,
+                    # Its text may quote what is judged.
+                    record_exception=False,
+                    set_status_on_exception=False,
+                ) as span,
+            ):
+                try:
+                    yield
+                except BaseException as error:
+                    span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+                    raise
+        finally:
+            CURRENT_TASK_RUN.reset(task_run)
+            CURRENT.reset(active)
