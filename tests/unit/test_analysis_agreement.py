@@ -1,0 +1,158 @@
+"""Agreement of a judge with people, and with itself."""
+
+import math
+
+import pytest
+from hypothesis import given, strategies as st
+
+from pydantic_ai_assay.analysis import Estimate, agreement, position_consistency, self_consistency
+from pydantic_ai_assay.errors import ConfigurationError
+
+LABELS = [1, 2, 3, 4, 5, 3, 2, 4, 4, 1, 5, 2]
+SCORES = [1, 3, 3, 5, 4, 3, 1, 4, 2, 2, 5, 2]
+ANSWERS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40)
+
+
+def bounds(estimate: Estimate) -> tuple[float, float]:
+    assert estimate.interval is not None
+    return estimate.interval.lower, estimate.interval.upper
+
+
+def test_kappa_of_the_example_in_every_textbook() -> None:
+    """Both say yes of 20 in 50 grants, both no of 15: accuracy 0.7, chance 0.5, kappa 0.4."""
+    labels = [True] * 25 + [False] * 25
+    verdicts = [True] * 20 + [False] * 5 + [True] * 10 + [False] * 15
+    found = agreement(labels, verdicts)
+    assert found.accuracy.value == pytest.approx(0.7)
+    assert found.kappa.value == pytest.approx(0.4)
+    assert found.bias.value == pytest.approx(0.1)
+    assert (found.sensitivity.value, found.specificity.value) == (0.8, 0.6)
+    assert found.confusion == {(True, True): 20, (True, False): 5, (False, True): 10, (False, False): 15}
+    assert [each.kind for each in (found.accuracy, found.kappa, found.bias)] == ['rate', 'kappa', 'difference']
+    assert {each.count for each in (found.accuracy, found.kappa, found.bias)} == {50}
+    assert (found.sensitivity.count, found.specificity.count) == (25, 25)
+
+
+@pytest.mark.parametrize(
+    ('disagreement', 'kappa'),
+    # Computed with scikit-learn 1.9.1 and statsmodels 0.15.0.
+    [('nominal', 0.3739130434782608), ('linear', 0.6146788990825687), ('quadratic', 0.7906976744186046)],
+)
+def test_scores_may_disagree_a_little_or_a_lot(disagreement: str, kappa: float) -> None:
+    found = agreement(LABELS, SCORES, disagreement=disagreement)  # pyright: ignore[reportArgumentType]
+    assert found.kappa.value == pytest.approx(kappa, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('disagreement', 'error'),
+    # Standard errors of the same, by statsmodels 0.15.0.
+    [('nominal', 0.18103614358504075), ('linear', 0.12913491583059494), ('quadratic', 0.10203482795525075)],
+)
+def test_with_many_runs_the_interval_of_kappa_is_the_one_of_large_samples(disagreement: str, error: float) -> None:
+    times = 2_000
+    found = agreement(
+        LABELS * times,
+        SCORES * times,
+        disagreement=disagreement,  # pyright: ignore[reportArgumentType]
+    )
+    lower, upper = bounds(found.kappa)
+    assert (upper - lower) / 2 == pytest.approx(1.959964 * error / math.sqrt(times), rel=2e-3)
+
+
+@given(ANSWERS)
+def test_every_interval_contains_its_estimate(answers: list[tuple[bool, bool]]) -> None:
+    labels, verdicts = zip(*answers, strict=True)
+    found = agreement(labels, verdicts)
+    for estimate in (found.accuracy, found.kappa, found.bias, found.sensitivity, found.specificity):
+        if estimate.value is not None:
+            lower, upper = bounds(estimate)
+            assert -1 <= lower <= estimate.value <= upper <= 1
+            assert lower < upper
+    assert found.kappa.value is not None or len(set(labels + verdicts)) == 1
+
+
+@given(ANSWERS, st.floats(0.05, 1))
+def test_equal_probabilities_are_as_good_as_none(answers: list[tuple[bool, bool]], probability: float) -> None:
+    labels, verdicts = zip(*answers, strict=True)
+    plain, weighted = (
+        agreement(labels, verdicts),
+        agreement(labels, verdicts, probabilities=[probability] * len(labels)),
+    )
+    for name in ('accuracy', 'kappa', 'bias', 'sensitivity', 'specificity'):
+        first, second = getattr(plain, name), getattr(weighted, name)
+        assert second.value == pytest.approx(first.value, abs=1e-9)
+        if first.interval is not None:
+            assert bounds(second) == pytest.approx(bounds(first), abs=1e-6)
+
+
+@given(ANSWERS)
+def test_a_run_labelled_with_a_third_of_the_probability_counts_three_times(answers: list[tuple[bool, bool]]) -> None:
+    labels, verdicts = zip(*answers, strict=True)
+    weighted = agreement(labels, verdicts, probabilities=[1 / 3] + [1.0] * (len(labels) - 1))
+    repeated = agreement([labels[0]] * 2 + list(labels), [verdicts[0]] * 2 + list(verdicts))
+    for name in ('accuracy', 'kappa', 'bias', 'sensitivity', 'specificity'):
+        assert getattr(weighted, name).value == pytest.approx(getattr(repeated, name).value, abs=1e-9)
+        assert getattr(weighted, name).effective_count <= getattr(repeated, name).effective_count + 1e-9
+
+
+def test_a_judge_that_was_always_right_may_still_err() -> None:
+    found = agreement([True, False] * 10, [True, False] * 10)
+    assert (found.accuracy.value, found.kappa.value, found.bias.value) == (1, 1, 0)
+    assert 0.8 < bounds(found.accuracy)[0] < 0.9
+    assert 0.5 < bounds(found.kappa)[0] < 0.8
+    assert bounds(found.bias) == (pytest.approx(-bounds(found.bias)[1]), pytest.approx(0.1257, abs=1e-3))
+
+
+def test_with_one_answer_there_is_no_kappa() -> None:
+    found = agreement(['good'] * 5, ['good'] * 5, positive='good')
+    assert (found.kappa.value, found.kappa.interval) == (None, None)
+    assert (found.accuracy.value, found.specificity.value) == (1, None)
+
+
+def test_a_judge_that_never_varies_agrees_by_chance() -> None:
+    assert agreement([True, False, True], [True, True, True]).kappa.value == pytest.approx(0)
+
+
+def test_without_labels_there_is_nothing_to_tell() -> None:
+    found = agreement([], [])
+    for estimate in (found.accuracy, found.kappa, found.bias, found.sensitivity, found.specificity):
+        assert (estimate.value, estimate.interval, estimate.count, estimate.effective_count) == (None, None, 0, 0)
+    assert found.confusion == {}
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match='a verdict for each of 2 labels, got 1'):
+        agreement([True, False], [True])
+    with pytest.raises(ConfigurationError, match='a label must not be None'):
+        agreement([True, None], [True, True])
+    with pytest.raises(ConfigurationError, match='a verdict must not be None'):
+        agreement([True, True], [True, None])
+    with pytest.raises(ConfigurationError, match='a probability must be in'):
+        agreement([True, True], [True, False], probabilities=[1.0, 0.0])
+    with pytest.raises(ConfigurationError, match="a linear disagreement needs numbers, got 'good' and 'good'"):
+        agreement(['good', 'bad'], ['good', 'bad'], disagreement='linear')
+    with pytest.raises(ConfigurationError, match="'nominal', 'linear' or 'quadratic', got 'cubic'"):
+        agreement(LABELS, SCORES, disagreement='cubic')  # pyright: ignore[reportArgumentType]
+
+
+def test_position_consistency_is_the_share_of_pairs_with_one_winner() -> None:
+    found = position_consistency(['a', 'b', 'a', 'b'], ['a', 'b', 'b', 'b'])
+    assert (found.kind, found.value, found.count) == ('rate', 0.75, 4)
+    assert position_consistency([], []).value is None
+    with pytest.raises(ConfigurationError, match='for each of 1 verdicts, got 2'):
+        position_consistency(['a'], ['a', 'b'])
+
+
+def test_self_consistency_is_the_share_of_pairs_of_votes_that_agree() -> None:
+    # Three of three pairs, one of three, none of one; one vote says nothing.
+    found = self_consistency([[True, True, True], [True, False, True], [True, False], [True], []])
+    assert found.value == pytest.approx((1 + 1 / 3 + 0) / 3)
+    assert found.count == 3
+    assert 0 <= bounds(found)[0] < bounds(found)[1] <= 1
+    assert self_consistency([[True]]).value is None
+
+
+def test_a_judge_that_never_changed_its_mind_may_still_do_so() -> None:
+    found = self_consistency([['good'] * 3] * 30)
+    assert found.value == 1
+    assert 0.8 < bounds(found)[0] < 1
