@@ -13,6 +13,7 @@ from pydantic_evals.online import (
     disable_evaluation,
 )
 
+from .budget import Budget, BudgetState
 from .capability import OnlineEvaluation
 from .decorator import evaluate
 from .delivery.counters import EvaluationStats
@@ -25,12 +26,16 @@ from .errors import (
     MissingExtraError,
     NoRunError,
     RedactionError,
+    RestoredRunError,
     WithheldError,
 )
 from .execution.pipeline import PendingEvaluation
+from .judging.canaries import CanaryReport, CanaryResult
 from .judging.cascade import AskNext, Cascade
 from .judging.case import JudgeCase
+from .judging.example import Example
 from .judging.grader import Grader
+from .judging.judge import Judge
 from .judging.panel import Combine, Panel
 from .judging.report import JudgeReport, JudgeResult
 from .judging.verdict import Verdict
@@ -71,7 +76,11 @@ __all__ = (
     'AskNext',
     'AssayError',
     'AssayWarning',
+    'Budget',
+    'BudgetState',
     'CallbackSink',
+    'CanaryReport',
+    'CanaryResult',
     'Cascade',
     'Combine',
     'ConfigurationError',
@@ -81,7 +90,9 @@ __all__ = (
     'EvaluationStatus',
     'EvaluatorContextSource',
     'EvaluatorOutputError',
+    'Example',
     'Grader',
+    'Judge',
     'JudgeCase',
     'JudgeReport',
     'JudgeResult',
@@ -107,6 +118,7 @@ __all__ = (
     'RedactionKind',
     'Redactor',
     'ReplaceCallback',
+    'RestoredRunError',
     'ResultCallback',
     'RunIn',
     'RunOutcome',

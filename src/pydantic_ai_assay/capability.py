@@ -36,9 +36,10 @@ from .durable.run import DurableRun
 from .durable.start import Assignment, DurableStart
 from .durable.unit import judge
 from .errors import ConfigurationError, describe
+from .execution.chosen import Chosen
 from .execution.evaluators import AttachedEvaluators
 from .execution.guard import guard
-from .execution.pipeline import PIPELINE, Chosen
+from .execution.pipeline import PIPELINE
 from .runs.active import CURRENT, ActiveRun
 from .runs.record import RunRecord
 from .runs.spans import is_span_of_run

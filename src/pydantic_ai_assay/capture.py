@@ -11,7 +11,8 @@ from pydantic_ai.exceptions import RunCancelled
 
 from ._upstream import CURRENT_TASK_RUN, OnlineTaskRun, get_current_run_context
 from .errors import describe
-from .execution.pipeline import PIPELINE, Chosen
+from .execution.chosen import Chosen
+from .execution.pipeline import PIPELINE
 from .runs.active import ActiveRun
 from .runs.clock import TIMEKEEPER
 from .runs.record import RunOutcome, RunRecord

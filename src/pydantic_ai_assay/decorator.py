@@ -17,9 +17,10 @@ from ._upstream import CURRENT_TASK_RUN
 from .call_span import CallSpans, name_of, record_return
 from .capture import RunCapture, begin_run, outcome_of
 from .errors import ConfigurationError, describe
+from .execution.chosen import Chosen
 from .execution.evaluators import AttachedEvaluators
 from .execution.lanes import running_loop
-from .execution.pipeline import PIPELINE, Chosen
+from .execution.pipeline import PIPELINE
 from .runs.active import CURRENT, ActiveRun
 from .runs.record import RunRecord
 from .sampling.choice import RunStart

@@ -17,6 +17,9 @@ None of them is ever raised into an agent run: errors of the pipeline become out
 
 from __future__ import annotations
 
+import logging
+import warnings
+
 __all__ = (
     'AssayError',
     'AssayWarning',
@@ -29,7 +32,10 @@ __all__ = (
     'RestoredRunError',
     'WithheldError',
     'describe',
+    'warn_safely',
 )
+
+_LOGGER = logging.getLogger('pydantic_ai_assay')
 
 
 MAX_DESCRIPTION = 500
@@ -101,3 +107,13 @@ def describe(error: BaseException | None) -> str:
         text = f'{text[:MAX_DESCRIPTION]}… [{len(text) - MAX_DESCRIPTION} characters left out]'
     # It goes to terminals and logs, and may quote what an agent, its user or its tools wrote.
     return ''.join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def warn_safely(message: str) -> None:
+    """Issue an `AssayWarning` that cannot raise: where warnings are errors, it goes to the log instead."""
+    try:
+        # With a registry of its own, a warning that is repeated is shown again.
+        warnings.warn_explicit(message, AssayWarning, __file__, 1, 'pydantic_ai_assay', registry={})
+    except Exception:
+        # Where warnings are errors, or whoever shows them fails.
+        _LOGGER.warning('%s', message)

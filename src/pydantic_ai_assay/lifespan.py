@@ -15,8 +15,7 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
-from .delivery.notices import warn_safely
-from .errors import ConfigurationError
+from .errors import ConfigurationError, warn_safely
 from .execution.lanes import running_loop
 from .execution.pipeline import PIPELINE
 

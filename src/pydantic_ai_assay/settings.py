@@ -21,6 +21,7 @@ from pydantic_evals.online import (
 )
 
 from ._upstream import EVALUATION_DISABLED, inside_dataset_evaluation
+from .budget import Budget
 from .errors import ConfigurationError, MissingExtraError
 from .runs.outcome import EvaluationOutcome
 from .runs.record import RUN_OUTCOMES, RunOutcome, RunRecord
@@ -105,6 +106,11 @@ def _check_count(name: str, value: object, least: int) -> None:
 def _check_callback(name: str, value: object) -> None:
     if value is not None and not callable(value):
         raise ConfigurationError(f'{name} must be a function of an outcome and its run, got {value!r}.')
+
+
+def _check_budget(value: object) -> None:
+    if value is not None and not isinstance(value, Budget):
+        raise ConfigurationError(f"budget must be a Budget, such as Budget(usd=5, per='day'), got {value!r}.")
 
 
 def _check_run_on(run_on: object) -> None:
@@ -239,6 +245,8 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
     """
     on_unavailable: Unavailable = 'open'
     """Whether an output gets through (`'open'`) or is refused (`'closed'`) where there is no verdict in time."""
+    budget: Budget | None = None
+    """What this evaluator, and whoever else is given the same budget, may spend. `None` uses the config's."""
     on_result: ResultCallback | None = None
     """Called with the outcome and its run when a run was scored. `None` uses the evaluator's own, else the config's."""
     on_fail: ResultCallback | None = None
@@ -262,6 +270,7 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
         _check_run_on(self.run_on)
         _check_callback('on_result', self.on_result)
         _check_callback('on_fail', self.on_fail)
+        _check_budget(self.budget)
         self._check_mode()
         super().__post_init__()
 
@@ -271,6 +280,11 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
         if not callable(self.action):
             _check_choice('action', self.action, ('retry', 'raise'), or_else='a function that returns a replacement')
         if self.mode == 'block':
+            if self.budget is not None:
+                raise ConfigurationError(
+                    "A budget leaves runs out, and mode='block' judges every output that is sampled, got "
+                    f'budget={self.budget!r}.'
+                )
             unknown_yet = {'when': self.when, 'run_on': self.run_on, 'run_on_errors': self.run_on_errors or None}
             for name, value in unknown_yet.items():
                 if value is not None:
@@ -305,6 +319,8 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     """Where results go besides OpenTelemetry: a sink, a callback, or several of them. Default: nowhere."""
     default_sample_rate: SampleRate = 1.0  # pyright: ignore[reportIncompatibleVariableOverride]
     """Sample rate of evaluators that have none of their own, 0.0 to 1.0. Default: 1.0."""
+    budget: Budget | None = None
+    """What evaluators without a budget of their own may spend, together. It does not hold for `mode='block'`."""
     on_result: ResultCallback | None = None
     """Called with the outcome and its run when a run was scored, for evaluators without one of their own."""
     on_fail: ResultCallback | None = None
@@ -346,6 +362,7 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
             _check_count('span_attribute_limit', self.span_attribute_limit, 1)
         _check_callback('on_result', self.on_result)
         _check_callback('on_fail', self.on_fail)
+        _check_budget(self.budget)
         _check_choice('overflow', self.overflow, get_args(Overflow))
         _check_choice('sampling_mode', self.sampling_mode, get_args(SamplingMode))
 
@@ -397,6 +414,7 @@ def configure(
     on_error: OnErrorCallback | None = _UNSET,
     emit_otel_events: bool = _UNSET,
     include_baggage: bool = _UNSET,
+    budget: Budget | None = _UNSET,
     on_result: ResultCallback | None = _UNSET,
     on_fail: ResultCallback | None = _UNSET,
     queue_size: int = _UNSET,

@@ -15,8 +15,9 @@ from pydantic_evals.evaluators import Evaluator
 
 from .capture import begin_run, outcome_of
 from .errors import ConfigurationError, describe
+from .execution.chosen import Chosen
 from .execution.evaluators import AttachedEvaluators
-from .execution.pipeline import PIPELINE, Chosen
+from .execution.pipeline import PIPELINE
 from .runs.clock import TIMEKEEPER
 from .runs.record import RunRecord
 from .sampling.choice import RunStart

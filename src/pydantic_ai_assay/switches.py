@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from .errors import AssayWarning, ConfigurationError, describe
+from .errors import ConfigurationError, describe, warn_safely
 
 __all__ = ('ALLOWED', 'SWITCHES', 'Switches', 'check_switches', 'current_switches')
 
-_LOGGER = logging.getLogger('pydantic_ai_assay')
 
 MAX_SHOWN = 100
 """Characters of a value that are shown where it cannot be read."""
@@ -96,12 +93,14 @@ def _reread(raw: _Raw, known: Switches) -> Switches:
         else:
             switches, unreadable = _parse(known)
     except Exception as error:
-        _warn(f'The environment variables {", ".join(SWITCHES)} were not read: {describe(error)}.')
+        warn_safely(f'The environment variables {", ".join(SWITCHES)} were not read: {describe(error)}.')
     _last = (raw, switches)
     for name, value in unreadable.items():
         mine = object()
         if _told.setdefault((name, value), mine) is mine:
-            _warn(f'{_complaint(name, value)}; the last readable value, {getattr(switches, SWITCHES[name])!r}, stays.')
+            warn_safely(
+                f'{_complaint(name, value)}; the last readable value, {getattr(switches, SWITCHES[name])!r}, stays.'
+            )
     return switches
 
 
@@ -161,12 +160,3 @@ def _complaint(name: str, value: str) -> str:
     if len(value) > MAX_SHOWN:
         shown += f'… [{len(value) - MAX_SHOWN} characters left out]'
     return f'The environment variable {name} must be {ALLOWED[name]}, got {shown}'
-
-
-def _warn(message: str) -> None:
-    try:
-        # With a registry of its own, it is shown however the one before it was.
-        warnings.warn_explicit(message, AssayWarning, __file__, 1, 'pydantic_ai_assay', registry={})
-    except Exception:
-        # Where warnings are errors: this is called when a run starts.
-        _LOGGER.warning('%s', message)

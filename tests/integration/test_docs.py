@@ -109,6 +109,7 @@ def test_each_snippet_is_found() -> None:
     assert sorted({example.path.name for example in EXAMPLES}) == snapshot(
         [
             'README.md',
+            'budgets.md',
             'coming-from-pydantic-evals.md',
             'delivery.md',
             'durable.md',
@@ -126,6 +127,7 @@ def test_each_snippet_is_found() -> None:
             'servers.md',
             'settings.md',
             'specs.md',
+            'statistics.md',
             'testing.md',
         ]
     )

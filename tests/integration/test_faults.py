@@ -28,7 +28,8 @@ from pydantic_ai_assay import (
     wait_for_evaluations,
 )
 from pydantic_ai_assay.execution.attached import attach
-from pydantic_ai_assay.execution.pipeline import PIPELINE, Chosen
+from pydantic_ai_assay.execution.chosen import Chosen
+from pydantic_ai_assay.execution.pipeline import PIPELINE
 
 pytestmark = pytest.mark.anyio
 

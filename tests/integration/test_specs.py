@@ -213,14 +213,33 @@ def test_a_setting_that_takes_functions_is_answered_with_where_to_give_it() -> N
         'attach this evaluator in code, with an `OnlineEvaluation` in `capabilities=[...]`.'
     )
     assert settings_without_data(refused, OnlineEvaluator, DATA_OF_AN_EVALUATOR) == snapshot(
-        ['sink', 'on_max_concurrency', 'on_sampling_error', 'on_error', 'retry_on', 'when', 'on_result', 'on_fail']
+        [
+            'sink',
+            'on_max_concurrency',
+            'on_sampling_error',
+            'on_error',
+            'retry_on',
+            'when',
+            'budget',
+            'on_result',
+            'on_fail',
+        ]
     )
     refused = (
         "config.{name} cannot be 'my_function': it takes functions or objects, which have no form as data; "
         'set it in code with `configure({name}=...)`; what a spec leaves out is taken from there.'
     )
     assert settings_without_data(refused, OnlineEvalConfig, DATA_OF_A_CONFIG) == snapshot(
-        ['default_sink', 'on_max_concurrency', 'on_sampling_error', 'on_error', 'on_result', 'on_fail', 'redact']
+        [
+            'default_sink',
+            'on_max_concurrency',
+            'on_sampling_error',
+            'on_error',
+            'budget',
+            'on_result',
+            'on_fail',
+            'redact',
+        ]
     )
 
 
@@ -352,9 +371,9 @@ def test_an_unknown_name_is_answered_with_the_known_ones_near_ones_first(tmp_pat
         Agent.from_file(path, custom_capability_types=[Known])
     assert str(caught.value) == snapshot(
         "Failed to instantiate capability 'OnlineEvaluation': evaluators[1]: there is no evaluator 'llmjugde'; did you "
-        "mean 'LLMJudge'? Known: 'LLMJudge', 'NotEmpty', 'LongerThan', 'Equals', 'EqualsExpected', 'Contains', "
-        "'IsInstance', 'MaxDuration', 'HasMatchingSpan', 'ToolCorrectness', 'TrajectoryMatch', 'ArgumentCorrectness', "
-        "'MaxToolCalls', 'MaxModelRequests', 'GEval'; the classes of your own evaluators go into "
+        "mean 'LLMJudge'? Known: 'LLMJudge', 'Judge', 'NotEmpty', 'LongerThan', 'Equals', 'EqualsExpected', "
+        "'Contains', 'IsInstance', 'MaxDuration', 'HasMatchingSpan', 'ToolCorrectness', 'TrajectoryMatch', "
+        "'ArgumentCorrectness', 'MaxToolCalls', 'MaxModelRequests', 'GEval'; the classes of your own evaluators go into "
         '`OnlineEvaluation.with_evaluator_types(...)`.'
     )
     assert isinstance(caught.value.__cause__, ConfigurationError)

@@ -11,10 +11,12 @@ import pydantic_ai_assay
 PACKAGE = 'pydantic_ai_assay'
 ROOT = Path(pydantic_ai_assay.__file__).parent
 LAYERS = [
-    {'errors'},
+    {'errors', 'fork'},
     {'_upstream', 'runs'},
+    {'budget'},
     {'judging', 'redaction', 'settings', 'switches'},
     {'analysis', 'delivery', 'sampling'},
+    {'store'},
     {'execution'},
     {'call_span', 'capture', 'durable', 'specs'},
     {'capability', 'decorator', 'lifespan', 'rerun', 'submission', 'waiting'},
@@ -63,7 +65,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
 
 def test_the_walk_sees_relative_and_absolute_imports_of_names_and_modules() -> None:
     found = {module for module, _ in imports(ROOT / 'settings.py')}
-    assert found == {'_upstream', 'errors', 'runs.outcome', 'runs.record'}
+    assert found == {'_upstream', 'budget', 'errors', 'runs.outcome', 'runs.record'}
     assert {'execution.pipeline', 'capability', 'settings'} <= {module for module, _ in imports(ROOT / '__init__.py')}
 
 

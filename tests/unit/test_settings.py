@@ -188,6 +188,7 @@ def test_configure_takes_every_setting_of_a_config(default_config: OnlineEvalCon
         'on_error': None,
         'emit_otel_events': False,
         'include_baggage': False,
+        'budget': None,
         'on_result': None,
         'on_fail': None,
         'queue_size': 2,

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-import warnings
 from collections.abc import Callable
 
-from ..errors import AssayWarning
+from ..errors import warn_safely
 
-__all__ = ('Notices', 'warn_safely')
-
-_LOGGER = logging.getLogger('pydantic_ai_assay')
-
-
-def warn_safely(message: str) -> None:
-    """Issue an `AssayWarning` that cannot raise: where warnings are errors, it goes to the log instead."""
-    try:
-        # With a registry of its own, a warning that is repeated is shown again.
-        warnings.warn_explicit(message, AssayWarning, __file__, 1, 'pydantic_ai_assay', registry={})
-    except Exception:
-        # Where warnings are errors, or whoever shows them fails.
-        _LOGGER.warning('%s', message)
+__all__ = ('Notices',)
 
 
 class Notices:

@@ -12,9 +12,10 @@ from pydantic_ai.tools import RunContext
 
 from .._upstream import is_run_synchronously
 from ..errors import describe
+from ..execution.chosen import Chosen
 from ..execution.evaluators import AttachedEvaluators
 from ..execution.observation import current_observation
-from ..execution.pipeline import PIPELINE, Chosen
+from ..execution.pipeline import PIPELINE
 from ..runs.record import RunRecord
 from .run import DurableRun
 from .start import Assignment, DurableStart

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ..execution.attached import AttachedEvaluator
-from ..execution.pipeline import Chosen
+from ..execution.chosen import Chosen
 from ..runs.clock import TIMEKEEPER
 from ..sampling.choice import Candidate
 

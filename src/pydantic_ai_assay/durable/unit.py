@@ -8,10 +8,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from ..execution.chosen import Chosen
 from ..execution.completion import Completion
 from ..execution.evaluators import AttachedEvaluators
 from ..execution.observation import current_observation
-from ..execution.pipeline import PIPELINE, Chosen
+from ..execution.pipeline import PIPELINE
 from ..runs.record import RunRecord
 from .run import DurableRun
 from .start import Assignment

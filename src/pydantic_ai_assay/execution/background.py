@@ -9,8 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from ..delivery.notices import warn_safely
-from ..errors import describe
+from ..errors import describe, warn_safely
 from .lanes import LoopLane
 from .process_exit import ExitGuard
 from .turns import LoopThread

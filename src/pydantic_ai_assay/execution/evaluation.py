@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_evals.evaluators import EvaluationResult
 
+from ..budget import Admission
 from ..runs.clock import TIMEKEEPER
 from ..runs.context import OnlineEvaluatorContext
 from ..runs.judgement import JudgementLog
@@ -32,6 +33,7 @@ class Evaluation:
     """One evaluator about to judge, judging, or having judged one run."""
 
     __slots__ = (
+        'admission',
         'attached',
         'attempts',
         'awaitable',
@@ -62,6 +64,7 @@ class Evaluation:
         observation: Observation | None = None,
         judgements: JudgementLog | None = None,
         followers: tuple[Follower, ...] = (),
+        admission: Admission | None = None,
     ) -> None:
         self.attached = attached
         self.config = config
@@ -71,6 +74,7 @@ class Evaluation:
         self.home = home
         self.observation = observation
         self.followers = followers
+        self.admission = admission
         self.attempts = 0
         self.restarts = 0
         self.awaitable: Awaitable[Any] | None = None
@@ -121,6 +125,16 @@ class Evaluation:
 
     def _count_attempt(self) -> None:
         self.attempts += 1
+
+    def settle_budget(self, outcome: EvaluationOutcome) -> None:
+        """Tell the budget what the evaluation cost, or that it never ran."""
+        budget = self.attached.settings.budget or self.config.budget
+        if budget is None or self.admission is None:
+            return
+        if outcome.status == 'dropped' and not outcome.attempts:
+            budget.release(self.admission)
+        else:
+            budget.settle(self.admission, None if outcome.judgement is None else outcome.judgement.cost)
 
     def outcome(self, settlement: Settlement) -> EvaluationOutcome:
         """The outcome that a settlement stands for."""

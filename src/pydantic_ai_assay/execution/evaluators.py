@@ -14,8 +14,9 @@ from ..sampling.choice import Candidate, RunStart, choose_before_run
 from ..settings import DEFAULT_CONFIG, own_config
 from ..switches import check_switches, current_switches
 from .attached import AttachedEvaluator, attach
+from .chosen import Chosen
 from .observation import OPEN, current_observation
-from .pipeline import PIPELINE, Chosen
+from .pipeline import PIPELINE
 
 __all__ = ('AttachedEvaluators',)
 
@@ -81,13 +82,14 @@ class AttachedEvaluators:
         else:
             candidates, left_out = choose_before_run(self.attached, config, start, cap=switches.sample_rate)
         for attached, error in left_out:
-            if error is None:
-                PIPELINE.counters.count('sampled_out', attached.name, target)
-            else:
-                PIPELINE.counters.count('skipped', attached.name, target)
-                PIPELINE.sampling_failed(attached, config, error)
-            if observation is not None:
-                observation.pass_over(attached.name, 'sampled_out' if error is None else 'skipped')
+            if error is not None:
+                PIPELINE.selection.sampling_failed(attached, config, error)
+            PIPELINE.selection.pass_over(
+                attached,
+                'sampled_out' if error is None else 'skipped',
+                target,
+                () if observation is None else (observation,),
+            )
         if not candidates:
             return None
         return Chosen(

@@ -18,8 +18,9 @@ from ..runs.record import RunRecord
 from ..runs.rejection import OutputRejected
 from ..sampling.choice import Candidate
 from .attached import AttachedEvaluator
+from .chosen import Chosen
 from .evaluation import Evaluation
-from .pipeline import PIPELINE, Chosen, redacted
+from .pipeline import PIPELINE, redacted
 from .work import Settlement, Work
 
 __all__ = ('guard',)

@@ -12,36 +12,36 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
+from ..budget import Budget
 from ..delivery.counters import Counters, EvaluationStats
 from ..delivery.events import emit_events
 from ..delivery.metrics import EvaluationMetrics
-from ..delivery.notices import Notices, warn_safely
+from ..delivery.notices import Notices
 from ..delivery.sinks import as_sinks
-from ..errors import RedactionError, describe
+from ..errors import RedactionError, describe, warn_safely
+from ..fork import begin_generation, generation, when_forked
 from ..runs.context import OnlineEvaluatorContext, build_context
-from ..runs.outcome import EvaluationOutcome, EvaluationStatus
+from ..runs.outcome import EvaluationOutcome
 from ..runs.record import RunRecord
 from ..runs.size import estimate_size
 from ..runs.spans import RECORDER
-from ..sampling.choice import Candidate, choose_after_run
 from ..settings import OnlineEvalConfig, RedactCallback
 from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
-from .completion import Completion
+from .chosen import Submission
 from .deliveries import Deliveries, callback_of, error_of
 from .evaluation import Evaluation
-from .following import Follower
-from .fork import when_forked
 from .lanes import running_loop
 from .observation import Observation, begin_observing_in_child
 from .queue import WaitingQueue
 from .report import Report
+from .selection import Selection
 from .transient import is_loop_conflict
 from .work import PROCESS_ENDED, Settlement, Work
 
-__all__ = ('PIPELINE', 'Chosen', 'PendingEvaluation', 'Pipeline', 'Submission')
+__all__ = ('PIPELINE', 'PendingEvaluation', 'Pipeline', 'redacted')
 
 HOPS_BEFORE_START = 8
 """Times the caller's loop goes round before a run's evaluations begin, so that its own `await` returns first.
@@ -60,60 +60,6 @@ class PendingEvaluation:
     """The run it judges."""
     target: str
     """Name of what is evaluated."""
-
-
-class Chosen:
-    """The candidates of one `OnlineEvaluation` for one run, with the settings that hold for them."""
-
-    __slots__ = (
-        'blocked',
-        'candidates',
-        'config',
-        'evaluators',
-        'followers',
-        'generation',
-        'observation',
-        'record_content',
-    )
-
-    def __init__(
-        self,
-        config: OnlineEvalConfig,
-        candidates: list[Candidate[AttachedEvaluator]],
-        *,
-        evaluators: object = None,
-        record_content: bool = True,
-        observation: Observation | None = None,
-        completion: Completion | None = None,
-    ) -> None:
-        self.config = config
-        self.candidates = candidates
-        self.evaluators = evaluators
-        """Those they were chosen from, by which an `OnlineEvaluation` knows its own."""
-        self.blocked: dict[str, Evaluation] = {}
-        """Evaluations that judged the output before the run returned it, by the evaluators' keys."""
-        self.record_content = record_content
-        self.generation = PIPELINE.generation
-        self.observation = observation
-        self.followers: tuple[Follower, ...] = ()
-        if observation is not None or completion is not None:
-            self.followers = tuple(each for each in (observation, completion) if each is not None)
-
-
-class Submission(Protocol):
-    """A finished run on its way in: its record is made when the run has returned."""
-
-    run_id: str
-    target: str
-    chosen: list[Chosen]
-
-    def record(self) -> RunRecord:
-        """Make the run's record."""
-        ...
-
-    def discard(self) -> None:
-        """Let go of what was captured of the run."""
-        ...
 
 
 def redacted(redact: RedactCallback, run: RunRecord, metadata: dict[str, Any] | None) -> OnlineEvaluatorContext:
@@ -139,8 +85,7 @@ class Pipeline:
         self.counters = Counters()
         self.notices = Notices()
         self.executor = BackgroundExecutor(on_exit=self._report_left)
-        self.generation = 0
-        """How many forks lie between the first process and this one."""
+        self.selection = Selection(self.counters, self.notices)
         self._deliveries = Deliveries(self.executor, self.counters, self.notices)
         self._metrics: EvaluationMetrics | None = None
         self._begin()
@@ -156,7 +101,7 @@ class Pipeline:
 
         In place, since others hold on to these objects; and with new locks, since a thread that held one did not come along.
         """
-        self.generation += 1
+        begin_generation()
         Work.claim = threading.Lock()
         AttachedEvaluator.attaching = threading.Lock()
         self.executor.begin_in_child()
@@ -164,6 +109,7 @@ class Pipeline:
         self.notices.__init__()
         RECORDER.begin_in_child()
         begin_observing_in_child()
+        Budget.begin_in_child()
         self._begin()
 
     # What is known from outside
@@ -210,7 +156,7 @@ class Pipeline:
 
         Returns at once.
         """
-        if submission.chosen[0].generation != self.generation:
+        if submission.chosen[0].generation != generation():
             # This process was forked in the middle of the run, whose evaluation is the parent's.
             submission.discard()
             return
@@ -242,7 +188,8 @@ class Pipeline:
         evaluations: list[Evaluation] = []
         reports: dict[tuple[int, int], Report] = {}
         contexts: dict[int, OnlineEvaluatorContext] = {}
-        for (attached, part), probability in self._choose(submission, run):
+        for selected in self.selection.select(submission.chosen, run):
+            attached, part = selected.attached, selected.part
             config, observation = part.config, part.observation
             source = attached.settings.sink if attached.settings.sink is not None else config.default_sink
             sinks = as_sinks(source)
@@ -260,10 +207,11 @@ class Pipeline:
                     attached,
                     config,
                     context,
-                    probability=probability,
+                    probability=selected.probability,
                     home=home,
                     observation=observation,
                     followers=part.followers,
+                    admission=selected.admission,
                 )
             evaluation.context = context
             for identity, sink in sinks.items():
@@ -275,44 +223,6 @@ class Pipeline:
                 evaluation.reports.append(report)
             evaluations.append(evaluation)
         return evaluations
-
-    def _choose(self, submission: Submission, run: RunRecord) -> list[tuple[tuple[AttachedEvaluator, Chosen], float]]:
-        """The evaluators that are to judge a finished run, each once, with their probability.
-
-        Where one is attached more than once, its draw is the same each time, so the greatest probability is the true one.
-        Where `sampling_mode` or `sample_by` differ it is not, and the user is told.
-        """
-        draws: dict[str, float] = {}
-        chosen: dict[str, tuple[AttachedEvaluator, Chosen]] = {}
-        probabilities: dict[str, float] = {}
-        passed_over: dict[str, tuple[AttachedEvaluator, EvaluationStatus, Chosen]] = {}
-        for part in submission.chosen:
-            for candidate in part.candidates:
-                attached = candidate.attached
-                if attached.key in part.blocked:
-                    chosen[attached.key] = (attached, part)
-                    probabilities[attached.key] = candidate.rate
-                    continue
-                if candidate.rate < 1.0 and draws.setdefault(attached.key, candidate.draw) != candidate.draw:
-                    self.notices.warn(
-                        f'draws:{attached.key}',
-                        f'{attached.name} is attached more than once with another sampling_mode or sample_by, so that it '
-                        'judges more runs than the recorded probability says. Give both the same.',
-                    )
-                verdict = choose_after_run(candidate, run)
-                if verdict.error is not None:
-                    self.sampling_failed(attached, part.config, verdict.error)
-                if verdict.status == 'chosen':
-                    chosen.setdefault(attached.key, (attached, part))
-                    probabilities[attached.key] = max(probabilities.get(attached.key, 0.0), verdict.probability)
-                else:
-                    passed_over[attached.key] = (attached, verdict.status, part)
-        for key, (attached, status, part) in passed_over.items():
-            if key not in chosen:
-                self.counters.count(status, attached.name, run.target)
-                for follower in part.followers:
-                    follower.pass_over(attached.name, status)
-        return [(chosen[key], probabilities[key]) for key in chosen]
 
     def _on_expanded(self, submission: Submission, settlement: Settlement) -> None:
         del self._submitted[id(submission)]
@@ -374,28 +284,13 @@ class Pipeline:
         submission.discard()
         for part in submission.chosen:
             for candidate in part.candidates:
-                self.counters.count('dropped', candidate.attached.name, submission.target)
-                for follower in part.followers:
-                    follower.pass_over(candidate.attached.name, 'dropped')
+                self.selection.pass_over(candidate.attached, 'dropped', submission.target, part.followers)
         if settlement.left is None:
             self.notices.warn(
                 'expand',
                 f'The evaluations of run {submission.run_id!r} were dropped: preparing them raised '
                 f'{describe(settlement.error)}.',
             )
-
-    def sampling_failed(self, attached: AttachedEvaluator, config: OnlineEvalConfig, error: Exception) -> None:
-        """Tell of a `sample_rate` or `when` that raised."""
-        handler = attached.settings.on_sampling_error or config.on_sampling_error
-        message = f'Sampling for {attached.name} raised {describe(error)}; the run is not evaluated.'
-        if handler is not None:
-            try:
-                handler(error, attached.evaluator)
-            except Exception as second:
-                message += f' And `on_sampling_error` raised {describe(second)}.'
-            else:
-                return
-        self.notices.warn(f'sampling:{attached.key}', message)
 
     # From an evaluation to its outcome
 
@@ -406,7 +301,7 @@ class Pipeline:
         if attached.running >= attached.settings.max_concurrency:
             size = estimate_size(evaluation.context.run)
         with self._lock:
-            attached.enter(self.generation)
+            attached.enter(generation())
             if attached.running < attached.settings.max_concurrency:
                 attached.running += 1
                 dropped = None
@@ -527,6 +422,7 @@ class Pipeline:
             outcome = outcome.without_content()
         self.counters.count(outcome.status, outcome.evaluator, outcome.target)
         self._evaluations.discard(evaluation)
+        evaluation.settle_budget(outcome)
         if self._metrics is not None and outcome.status in ('scored', 'failed', 'timed_out'):
             self._metrics.record_duration(outcome.duration, outcome.status, outcome.evaluator)
         for follower in evaluation.followers:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+from typing import cast
 
-from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from pydantic_ai.exceptions import FallbackExceptionGroup, ModelAPIError, ModelHTTPError
 
 __all__ = ('is_loop_conflict', 'is_transient')
 
@@ -14,11 +15,31 @@ _TRANSPORT_NAMES = ('Timeout', 'Connect', 'Network', 'Transport', 'ReadError', '
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error can pass: a timeout, a broken connection, or a status that asks to come back later."""
+    """Whether an error can pass: a timeout, a broken connection, or a status that asks to come back later.
+
+    So can an error that was raised from such a one: a judge that has no verdict because its model was not to be reached.
+    Of the errors of a `FallbackModel` one that can pass is enough; those of other groups must all.
+    """
+    return _can_pass(error, frozenset())
+
+
+def _can_pass(error: BaseException | None, seen: frozenset[int]) -> bool:
+    # What is no `Exception` is meant to end something, whatever it was raised from.
+    if not isinstance(error, Exception) or id(error) in seen:
+        return False
     if isinstance(error, ModelHTTPError):
         return error.status_code in TRANSIENT_STATUS or error.status_code >= 500
-    if isinstance(error, ModelAPIError | ConnectionError | TimeoutError | socket.gaierror):
+    if isinstance(error, ModelAPIError | ConnectionError | TimeoutError | socket.gaierror) or _is_of_transport(error):
         return True
+    seen |= {id(error)}
+    if isinstance(error, ExceptionGroup):
+        members = cast('ExceptionGroup[Exception]', error).exceptions
+        enough = any if isinstance(error, FallbackExceptionGroup) else all
+        return enough(_can_pass(member, seen) for member in members)
+    return _can_pass(error.__cause__, seen)
+
+
+def _is_of_transport(error: Exception) -> bool:
     # HTTP clients are not dependencies of this package, so their errors are told by where they come from.
     return any(
         cls.__module__.partition('.')[0] in _TRANSPORT_MODULES

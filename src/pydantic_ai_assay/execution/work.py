@@ -8,8 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..delivery.notices import warn_safely
-from ..errors import describe
+from ..errors import describe, warn_safely
 
 if TYPE_CHECKING:
     from .lanes import LoopLane

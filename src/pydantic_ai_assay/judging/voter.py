@@ -17,7 +17,7 @@ from pydantic_evals.online import disable_evaluation
 from .._upstream import CURRENT_TASK_RUN
 from ..runs.active import CURRENT
 from ..runs.clock import TIMEKEEPER
-from ..runs.judgement import Vote, current_log
+from ..runs.judgement import OpenVote, Vote, current_log
 from .case import JudgeCase
 from .model import JudgeModel
 from .prompt import PromptMaker
@@ -30,6 +30,10 @@ __all__ = ('Voter',)
 class Ballot:
     """A call while it lasts: what is known of it even if it fails."""
 
+    judge: str
+    """The judge's name."""
+    started: float = field(default_factory=lambda: TIMEKEEPER.clock.perf_counter())
+    """When it began."""
     usage: RunUsage = field(default_factory=RunUsage)
     """What it has used."""
     messages: Sequence[ModelMessage] = ()
@@ -39,19 +43,19 @@ class Ballot:
     error: BaseException | None = None
     """What it failed with."""
 
-    def vote(self, judge: str, duration: float) -> Vote:
-        """The vote that it is."""
+    def vote(self) -> Vote:
+        """The vote that it is by now."""
         reading = self.reading
         answers = [message for message in self.messages if isinstance(message, ModelResponse)]
         return Vote(
-            judge=judge,
+            judge=self.judge,
             value=None if reading is None else reading.value,
             passed=None if reading is None else reading.passed,
             reason=None if reading is None else reading.reason,
             error=None if self.error is None else type(self.error).__name__,
             model=answers[-1].model_name if answers else None,
             usage=self.usage,
-            duration=duration,
+            duration=TIMEKEEPER.clock.perf_counter() - self.started,
         )
 
 
@@ -80,8 +84,11 @@ class Voter:
         Returns:
             The vote, and the error where it has no value.
         """
-        log, clock = current_log(), TIMEKEEPER.clock
-        ballot, started, failed = Ballot(), clock.perf_counter(), None
+        log = current_log()
+        ballot, failed = Ballot(judge=self.judge), None
+        if log is not None:
+            # A timeout ends the evaluation at once, and the call a moment later.
+            log.add(OpenVote(judge=self.judge, usage=ballot.usage, so_far=ballot.vote))
         try:
             with self._span(case, sample, ballot):
                 ready = await self.model.ready()
@@ -105,7 +112,7 @@ class Voter:
                 raise
             failed = error
         finally:
-            vote = ballot.vote(self.judge, clock.perf_counter() - started)
+            vote = ballot.vote()
             if log is not None:
                 log.add(vote)
         return vote, failed

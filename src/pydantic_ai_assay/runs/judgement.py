@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pydantic_ai.usage import RunUsage
 
-__all__ = ('Judgement', 'JudgementLog', 'Vote', 'current_log')
+__all__ = ('UNFINISHED', 'Judgement', 'JudgementLog', 'OpenVote', 'Vote', 'current_log')
+
+UNFINISHED = 'unfinished'
+"""The `error` of a call that was not over when the outcome was made."""
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -25,7 +30,7 @@ class Vote:
     reason: str | None = None
     """Why."""
     error: str | None = None
-    """The type of the error it ended with, where it gave no verdict."""
+    """The type of the error it ended with, where it gave no verdict; `'unfinished'` where the evaluation ended first."""
     model: str | None = None
     """Name of the model that answered."""
     usage: RunUsage = field(default_factory=RunUsage)
@@ -37,11 +42,28 @@ class Vote:
 
 
 @dataclass(kw_only=True, frozen=True)
+class OpenVote(Vote):
+    """A call that lasts. The vote that it ends with has the same `usage` object, and takes its place in the log."""
+
+    so_far: Callable[[], Vote]
+    """What is known of it now. It may be asked in any thread."""
+
+    def unfinished(self) -> Vote:
+        """The vote that it is as long as nothing has come of it."""
+        vote = self.so_far()
+        # The call goes on counting, and in another thread perhaps: copying a dict is one step, going through it is many.
+        usage = copy(vote.usage)
+        usage.details = usage.details.copy()
+        error = UNFINISHED if vote.value is None and vote.error is None else vote.error
+        return replace(vote, error=error, usage=usage, probability=self.probability)
+
+
+@dataclass(kw_only=True, frozen=True)
 class Judgement:
     """What all judges of one outcome did, apart from what the judged run itself used."""
 
     votes: tuple[Vote, ...]
-    """Every call of a judge, those that failed and those of earlier attempts included."""
+    """Every call of a judge, those that failed, were cut short, or belong to earlier attempts included."""
     agreement: float | None = None
     """The share of the pairs of votes that agree, where more than one judge or sample voted."""
 
@@ -74,12 +96,17 @@ class JudgementLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._votes: list[Vote] = []
+        self._open: dict[int, int] = {}
         self._agreement: float | None = None
 
     def add(self, vote: Vote) -> None:
-        """Note a vote."""
+        """Note a vote, or that a call has begun."""
         with self._lock:
-            self._votes.append(vote)
+            # The vote that is listed as open keeps its usage alive, so that no other object has its id.
+            index = self._open.pop(id(vote.usage), len(self._votes))
+            self._votes[index : index + 1] = [vote]
+            if isinstance(vote, OpenVote):
+                self._open[id(vote.usage)] = index
 
     def agree(self, agreement: float | None) -> None:
         """Note how far the votes agree; the last to say so, which saw all of them, counts."""
@@ -94,7 +121,11 @@ class JudgementLog:
     def judgement(self) -> Judgement | None:
         """What has been noted so far, or `None` where no judge was asked."""
         with self._lock:
-            return Judgement(votes=tuple(self._votes), agreement=self._agreement) if self._votes else None
+            votes, agreement = tuple(self._votes), self._agreement
+        if not votes:
+            return None
+        ended = tuple(vote.unfinished() if isinstance(vote, OpenVote) else vote for vote in votes)
+        return Judgement(votes=ended, agreement=agreement)
 
 
 _LOG: ContextVar[JudgementLog | None] = ContextVar('pydantic_ai_assay.judgement', default=None)

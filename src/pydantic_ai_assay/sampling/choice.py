@@ -93,7 +93,7 @@ def choose_before_run(
         rate = settings.sample_rate
         if rate is None:
             rate = default_rate if settings.when is None else 0.0
-        if rate == 1.0 and cap == 1.0:
+        if rate == 1.0 and cap == 1.0 and settings.budget is None and config.budget is None:
             candidates.append(each.certain)
             continue
         if rate == 0.0 and settings.when is None:

@@ -5,7 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-__all__ = ('when_forked',)
+__all__ = ('begin_generation', 'generation', 'when_forked')
+
+_generation = 0
+
+
+def generation() -> int:
+    """How many forks lie between the first process and this one."""
+    return _generation
+
+
+def begin_generation() -> None:
+    """Note that this process has just been forked."""
+    global _generation
+    _generation += 1
 
 
 def when_forked(begin_in_child: Callable[[], object]) -> None:
