@@ -6,14 +6,14 @@
 better one, and which of them each recorded judge (a model and a way to prompt it) named, once with the outputs in the
 order given and once swapped. `published_statistics.jsonl` has what was published of each judge and each of the five sets.
 
-A recorded judge is played by a function model behind a real `Judge`, so that the prompt, the answer's form, the labels,
-both orders, the panel and the report are those of any other judgement. The model is told neither the pair nor the order. It
-finds both in the sections of the prompt, and raises where these are not exactly what was recorded.
+A recorded judge is played by a function model behind a real `Judge`, so that the prompt, the answer's form, the labels, the
+votes and the report are those of any other judgement. The model is told neither the pair nor the order: it finds both in the
+sections of the prompt, and raises where these are not exactly what was recorded.
 
 Accuracy is the mean of both orders, and agreement the share of the pairs of which the same output was named in both. Where
-an answer had no verdict, LLMBar counted it as wrong, and two such answers as agreeing; so does this program, which needs all
-pairs in its denominators. For `Judge` they are no verdicts: they lower the coverage and nothing else. How many there are
-is in the last column. A judge that was not recorded is not among the names that can be chosen.
+an answer had no verdict, LLMBar counted it as wrong, and two such answers as agreeing, and so does this program. For `Judge`
+they are no verdicts: they lower the coverage of its report and nothing else. How many there are is in the last column of the
+first table. Every recorded judge was asked about every pair, so that nothing else is missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -35,26 +35,24 @@ from pydantic import BaseModel, Field
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pydantic_ai_assay import Grader, Judge, JudgeCase, JudgeReport, JudgeResult, Panel, Verdict
+from pydantic_ai_assay import Grader, Judge, JudgeCase, JudgeReport, Verdict
 
 SETS = ('Natural', 'Neighbor', 'GPTInst', 'GPTOut', 'Manual')
-ADVERSARIAL = SETS[1:]
-"""The sets in which the worse output is the one that looks better."""
+"""The sets, of which all but the first are adversarial: the worse output looks like the better one."""
 CHOSEN = (
     'GPT-4/Metrics_Reference',
-    'GPT-4/Vanilla_2shot',
-    'PaLM2/Metrics_Reference',
     'PaLM2/Vanilla_NoRules',
-    'ChatGPT/Vanilla',
     'ChatGPT-0301/Swap_CoT',
+    'ChatGPT/Vanilla',
     'LLaMA2/Vanilla_1shot',
     'Falcon/CoT',
 )
-"""All six models; the best judge, the one with most answers that had no verdict, and one that is hardly more than a coin."""
+"""One judge of each model, among them the best of all, and the one with most answers without a verdict."""
 
 CRITERION = 'The label names the output that carries out the instruction more faithfully.'
 GUIDELINES = (
@@ -62,6 +60,17 @@ GUIDELINES = (
     'What the instruction asks for comes before how well an output reads, how long it is and how sure it sounds.',
     'Which of them comes first means nothing.',
 )
+
+SECTIONS = re.compile(
+    r'<<<(?P<key>\w+) input \(text\)>>>\n(?P<input>.*)\n<<<(?P=key) end of input \(text\)>>>\n\n'
+    r'<<<(?P=key) output \(JSON\)>>>\n(?P<output>.*)\n<<<(?P=key) end of output \(JSON\)>>>\s*',
+    re.DOTALL,
+)
+"""All that a judge's prompt shows of a pair."""
+NO_VERDICT = 'UnexpectedModelBehavior'
+"""The error of a vote whose answer had no verdict."""
+AT_ONCE = 32
+"""Judgements under way at the same time."""
 
 Name = Literal['1', '2']
 Label = Literal['first', 'second']
@@ -132,51 +141,57 @@ class NotRecorded(LookupError):
     """The model was shown something about which nothing was recorded."""
 
 
-NO_VERDICT = 'UnexpectedModelBehavior'
-"""The error of a vote whose answer had no verdict."""
-
-
 class Recorded:
     """Answers what one recorded judge answered about the pair that the prompt shows, in the order in which it does."""
 
     def __init__(self, judge: str, pairs: Iterable[Pair]) -> None:
         self._answers: dict[tuple[str, str, str], Label | None] = {}
         for pair in pairs:
-            for swapped, name in enumerate(pair.winners[judge]):
-                shown = pair.shown(swapped=bool(swapped))
-                answer = None if name == 'None' else label_of(name, swapped=bool(swapped))
+            for swapped, name in zip((False, True), pair.winners[judge], strict=True):
+                shown = pair.shown(swapped=swapped)
+                answer = None if name == 'None' else label_of(name, swapped=swapped)
                 self._answers[pair.input, shown['first'], shown['second']] = answer
 
-    def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    async def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         """Answer as recorded: with a label, or where there was none with words that are no verdict."""
-        instruction, outputs = read_prompt(messages)
-        if list(outputs) != ['first', 'second']:
-            raise NotRecorded(f'outputs named {list(outputs)}')
-        try:
-            label = self._answers[instruction, outputs['first'], outputs['second']]
-        except KeyError:
-            raise NotRecorded(f'the pair for {instruction[:60]!r}') from None
+        label = self.label_for(messages)
         if label is None:
             return ModelResponse(parts=[TextPart('What was answered names neither output.')])
         answer = {'reason': f'The recorded answer names the {label} output.', 'label': label}
         return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, answer)])
 
+    def label_for(self, messages: Sequence[ModelMessage]) -> Label | None:
+        """The label that was recorded for a prompt, if there was one.
+
+        Raises:
+            NotRecorded: If the prompt is about anything else, down to a single character.
+        """
+        instruction, outputs = read_prompt(messages)
+        if list(outputs) != ['first', 'second']:
+            raise NotRecorded(f'outputs named {list(outputs)}')
+        try:
+            return self._answers[instruction, outputs['first'], outputs['second']]
+        except KeyError:
+            raise NotRecorded(f'outputs for {instruction[:60]!r}') from None
+
 
 def read_prompt(messages: Sequence[ModelMessage]) -> tuple[str, Mapping[str, str]]:
-    """The instruction and the outputs in the sections of a judge's prompt, which have the key that the judge was told."""
+    """The instruction and the outputs in the sections of a judge's prompt, if these have the key that the judge was told.
+
+    Raises:
+        NotRecorded: If the prompt has other sections, or lacks the criterion or one of the guidelines.
+    """
     (request,) = messages
     assert isinstance(request, ModelRequest)
     (part,) = request.parts
     assert isinstance(part, UserPromptPart)
-    key = re.search(r'The key of this message is (\w+);', request.instructions or '')
-    if key is None or CRITERION not in (request.instructions or ''):
-        raise NotRecorded('instructions without the key or the criterion')
-    pattern = rf'<<<{key[1]} input \(text\)>>>\n(.*)\n<<<{key[1]} end of input \(text\)>>>\n\n'
-    pattern += rf'<<<{key[1]} output \(JSON\)>>>\n(.*)\n<<<{key[1]} end of output \(JSON\)>>>\s*'
-    sections = re.fullmatch(pattern, str(part.content), re.DOTALL)
-    if sections is None:
-        raise NotRecorded('sections other than an input and an output')
-    return sections[1], json.loads(sections[2])
+    told = request.instructions or ''
+    sections = SECTIONS.fullmatch(str(part.content))
+    if sections is None or f'The key of this message is {sections["key"]};' not in told:
+        raise NotRecorded('sections other than an input and an output, or another key')
+    if not all(text in told for text in (CRITERION, *GUIDELINES)):
+        raise NotRecorded('instructions without the criterion or a guideline')
+    return sections['input'], json.loads(sections['output'])
 
 
 # The judges
@@ -186,41 +201,58 @@ def read_prompt(messages: Sequence[ModelMessage]) -> tuple[str, Mapping[str, str
 class InOrder(Grader):
     """Shows a judge the outputs of a pair in one order, and says which of the two it named."""
 
-    judge: Judge
+    asked: Judge
     swapped: bool
 
     def get_default_evaluation_name(self) -> str:
-        return self.judge.get_default_evaluation_name()
+        return f'{self.asked.get_default_evaluation_name()} {"swapped" if self.swapped else "given"}'
 
     async def grade(self, case: JudgeCase) -> Verdict:
         pair = case.output
         assert isinstance(pair, Pair)
-        shown = replace(case, input=pair.input, output=pair.shown(swapped=self.swapped))
-        verdict = await self.judge.grade(shown)
+        verdict = await self.asked.grade(replace(case, input=pair.input, output=pair.shown(swapped=self.swapped)))
         return replace(verdict, value=name_of(verdict.value, swapped=self.swapped))
 
 
-def panel_of(name: str, judge: Judge) -> Panel:
-    """A panel of one judge that is asked in both orders. One order in which it gives a verdict is enough."""
-    given = InOrder(judge=replace(judge, name='given'), swapped=False)
-    swapped = InOrder(judge=replace(judge, name='swapped'), swapped=True)
-    return Panel([given, swapped], name=name, quorum=1)
-
-
-def judge_with(model: Model) -> Judge:
-    """The judge that is asked for the better output. As those that were recorded, it is asked once."""
-    return Judge(CRITERION, guidelines=GUIDELINES, labels=['first', 'second'], model=model, retries=0)
+def judge_with(model: Model, name: str) -> Judge:
+    """A judge that says which output is the better one. It is asked once, as those that were recorded."""
+    return Judge(CRITERION, name=name, guidelines=GUIDELINES, labels=['first', 'second'], model=model, retries=0)
 
 
 def recorded_judge(name: str, pairs: Iterable[Pair]) -> Judge:
     """A judge whose model answers what was recorded."""
-    return judge_with(FunctionModel(Recorded(name, pairs).respond, model_name=f'{name}-recorded'))
+    return judge_with(FunctionModel(Recorded(name, pairs).respond, model_name=f'{name} recorded'), name)
 
 
-async def judge_pairs(panel: Panel, pairs: Sequence[Pair]) -> JudgeReport:
-    """Have a panel judge pairs."""
+@dataclass(kw_only=True, frozen=True)
+class Reports:
+    """What a judge said of pairs: one report for each order, with the same pairs in the same places."""
+
+    given: JudgeReport
+    swapped: JudgeReport
+
+    def save(self, folder: Path) -> None:
+        """Write both to files in a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for report in (self.given, self.swapped):
+            report.save(folder / f'{report.judge.replace("/", "-").replace(" ", "-")}.json')
+
+
+async def judge_pairs(judge: Judge, pairs: Sequence[Pair]) -> Reports:
+    """Have a judge say of each pair which output is the better one, in both orders.
+
+    Raises:
+        RuntimeError: If a verdict is missing for another reason than that the answer had none.
+    """
     cases = [JudgeCase(output=pair, name=f'{pair.subset}-{pair.index}') for pair in pairs]
-    return await panel.judge_many(cases, max_concurrency=32, progress=False)
+    reports = [
+        await InOrder(asked=judge, swapped=swapped).judge_many(cases, max_concurrency=AT_ONCE, progress=False)
+        for swapped in (False, True)
+    ]
+    for result in (result for report in reports for result in report.failures):
+        if {vote.error for vote in result.votes} - {None} != {NO_VERDICT}:
+            raise RuntimeError(f'{result.name} was not judged: {result.error}')
+    return Reports(given=reports[0], swapped=reports[1])
 
 
 # The scores
@@ -239,25 +271,23 @@ class Score:
     correct_both: int
     """Pairs of which it did in both orders."""
     equal: int
-    """Pairs of which it named the same output in both orders, or in neither gave a verdict."""
+    """Pairs of which it named the same output in both orders, or none in either."""
     without_verdict: int
-    """Answers without a verdict, of twice as many as there are pairs."""
+    """Answers without a verdict, of two for each pair."""
 
     @classmethod
-    def of(cls, judged: Iterable[tuple[Pair, JudgeResult]]) -> Score:
-        """The score of what was judged.
-
-        Raises:
-            RuntimeError: If a verdict is missing for another reason than that none was recorded.
-        """
-        named = [(str(pair.label), *names_in(result), result) for pair, result in judged]
+    def of(cls, pairs: Sequence[Pair], reports: Reports, subset: str) -> Score:
+        """The score of one set of pairs."""
+        results = zip(pairs, reports.given.results, reports.swapped.results, strict=True)
+        # A result without a verdict has no value, and `None` is neither output.
+        named = [(str(p.label), given.value, swapped.value) for p, given, swapped in results if p.subset == subset]
         return cls(
             n=len(named),
-            correct_given=sum(given == better for better, given, _, _ in named),
-            correct_swapped=sum(swapped == better for better, _, swapped, _ in named),
-            correct_both=sum(given == swapped == better for better, given, swapped, _ in named),
-            equal=sum(result.agreement == 1.0 or given is swapped is None for _, given, swapped, result in named),
-            without_verdict=sum((given is None) + (swapped is None) for _, given, swapped, _ in named),
+            correct_given=sum(given == better for better, given, _ in named),
+            correct_swapped=sum(swapped == better for better, _, swapped in named),
+            correct_both=sum(given == swapped == better for better, given, swapped in named),
+            equal=sum(given == swapped for _, given, swapped in named),
+            without_verdict=sum((given is None) + (swapped is None) for _, given, swapped in named),
         )
 
     @property
@@ -278,78 +308,70 @@ class Score:
         return counts == published and figures == (row.correct_average, row.agreement_percent)
 
 
-def names_in(result: JudgeResult) -> tuple[Name | None, Name | None]:
-    """The outputs that were named in both orders, by the majority of the votes in each; `None` without a verdict."""
-    faults = {vote.error for vote in result.votes} - {None, NO_VERDICT}
-    if faults or not result.votes:
-        raise RuntimeError(f'{result.name} was not judged: {", ".join(map(str, faults))} {result.error or ""}')
-    votes = {name: [vote.value for vote in result.votes if vote.judge == name] for name in ('given', 'swapped')}
-    given, swapped = (max(set(said), key=said.count) for said in votes.values())
-    return (
-        None if given is None else name_of(given, swapped=False),
-        None if swapped is None else name_of(swapped, swapped=True),
-    )
+Scores = Mapping[str, Mapping[str, Score]]
+"""By judge and set."""
 
 
-def scores_of(report: JudgeReport, pairs: Sequence[Pair]) -> dict[str, Score]:
-    """The score of each set that occurs."""
-    judged = list(zip(pairs, report.results, strict=True))
-    subsets = dict.fromkeys(pair.subset for pair in pairs)
-    return {subset: Score.of(each for each in judged if each[0].subset == subset) for subset in subsets}
+async def replay(pairs: Sequence[Pair], names: Iterable[str], folder: Path | None = None) -> Scores:
+    """Replay what recorded judges said of pairs, one judge after the other, and score it.
 
-
-async def replay(pairs: Sequence[Pair], name: str) -> JudgeReport:
-    """Replay what one recorded judge said of pairs."""
-    return await judge_pairs(panel_of(name, recorded_judge(name, pairs)), pairs)
+    Args:
+        pairs: The pairs.
+        names: The judges.
+        folder: Where their reports are saved.
+    """
+    scores: dict[str, dict[str, Score]] = {}
+    subsets = list(dict.fromkeys(pair.subset for pair in pairs))
+    for name in names:
+        reports = await judge_pairs(recorded_judge(name, pairs), pairs)
+        if folder is not None:
+            reports.save(folder)
+        scores[name] = {subset: Score.of(pairs, reports, subset) for subset in subsets}
+    return scores
 
 
 # The tables
 
 
-def table_of(
-    title: str,
-    scores: Mapping[str, Mapping[str, Score]],
-    published: Mapping[tuple[str, str], Published],
-    replayed_figure: Callable[[Score], float],
-    published_figure: Callable[[Published], str],
-) -> Table:
-    """A figure of all judges and sets, the published one beside it."""
-    table = Table(title=title, title_justify='left', box=None, pad_edge=False, padding=(0, 1))
-    table.add_column('')
-    for heading in (*SETS, 'adversarial'):
-        table.add_column(heading, justify='right')
-    table.add_column('no verdict', justify='right')
+def print_tables(scores: Scores, published: Mapping[tuple[str, str], Published], console: Console) -> None:
+    """Print accuracy and agreement, the published ones beside them."""
+    accuracy, agreement = new_table('accuracy', 'no verdict'), new_table('agreement of both orders')
     for name, by_set in scores.items():
-        here = [replayed_figure(by_set[subset]) for subset in SETS]
-        there = [float(published_figure(published[name, subset]).removesuffix('%')) for subset in SETS]
-        cells = zip((*here, fmean(here[1:])), (*there, fmean(there[1:])), strict=True)
+        rows = [published[name, subset] for subset in SETS]
         missing = sum(score.without_verdict for score in by_set.values())
-        table.add_row(Text(name), *(cell(*figures) for figures in cells), str(missing or ''))
+        here = [by_set[subset].accuracy for subset in SETS]
+        accuracy.add_row(name, *cells(here, [row.correct_average for row in rows]), str(missing))
+        here = [by_set[subset].agreement for subset in SETS]
+        agreement.add_row(name, *cells(here, [row.agreement_percent for row in rows]))
+    console.print('In each cell: replayed, published (%). The last pair is the mean of the four adversarial sets.\n')
+    console.print(accuracy, '', agreement)
+
+
+def new_table(title: str, *headings: str) -> Table:
+    """A table with a column for each set."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(title)
+    for heading in (*SETS, 'adversarial', *headings):
+        table.add_column(heading, justify='right')
     return table
 
 
-def cell(replayed: float, published: float) -> Text:
-    """Two figures side by side, marked where they differ in any digit."""
-    return Text(f'{replayed:.1f} {published:.1f}', style='' if replayed == published else 'bold red')
+def cells(replayed: Sequence[float], published: Sequence[str]) -> list[Text]:
+    """Figures of all sets with the published ones, marked where they differ in any digit."""
+    figures = [float(figure.removesuffix('%')) for figure in published]
+    both = zip((*replayed, fmean(replayed[1:])), (*figures, fmean(figures[1:])), strict=True)
+    return [Text(f'{here:.1f} {there:>4.1f}', style='' if here == there else 'bold red') for here, there in both]
 
 
-def print_tables(
-    scores: Mapping[str, Mapping[str, Score]], published: Mapping[tuple[str, str], Published], console: Console
-) -> None:
-    """Print accuracy and agreement."""
-    console.print('In each cell: replayed, published. The adversarial column is the mean of the four sets before it.\n')
-    console.print(
-        table_of('Accuracy', scores, published, lambda score: score.accuracy, lambda row: row.correct_average),
-        '',
-        table_of(
-            'Agreement of both orders', scores, published, lambda score: score.agreement, lambda row: row.agreement_percent
-        ),
-    )
+def chosen(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The names that fit one of the patterns.
 
-
-def chosen(patterns: Iterable[str], names: Sequence[str]) -> list[str]:
-    """The names that fit one of the patterns."""
-    patterns = list(patterns)
+    Raises:
+        LookupError: If one of the patterns fits no name.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise LookupError(f'no judge is called {pattern}; there are {", ".join(names)}')
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
@@ -357,7 +379,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description='Replay recorded judges of LLMBar through `Judge`, and score them.')
     parser.add_argument('--data', type=Path, required=True, help='folder with pairs.jsonl, published_statistics.jsonl')
     parser.add_argument(
-        '--judges', nargs='+', default=CHOSEN, metavar='NAME', help="names, * for any part of one (default: 8 of 65; '*')"
+        '--judges',
+        nargs='+',
+        default=CHOSEN,
+        metavar='NAME',
+        help="names, * for any part of one (default: one of each model; '*')",
     )
     parser.add_argument('--save', type=Path, metavar='FOLDER', help='where the report of each judge is saved')
     options = parser.parse_args()
@@ -366,26 +392,20 @@ def main() -> int:
         if not (path / file).is_file():
             parser.error(f'there is no {file} in {path}')
     pairs, published = load_pairs(path), load_published(path)
-    names = chosen(options.judges, list(pairs[0].winners))
-    if not names:
-        parser.error(f'no judge is called {" or ".join(options.judges)}; there are {", ".join(pairs[0].winners)}')
+    try:
+        names = chosen(options.judges, list(pairs[0].winners))
+    except LookupError as error:
+        parser.error(str(error))
     if {pair.subset for pair in pairs} != set(SETS):
         parser.error(f'pairs.jsonl must have pairs of {", ".join(SETS)}')
     started = time.perf_counter()
-    scores: dict[str, dict[str, Score]] = {}
-    calls = 0
-    for name in names:
-        report = asyncio.run(replay(pairs, name))
-        scores[name] = scores_of(report, pairs)
-        calls += sum(len(result.votes) for result in report.results)
-        if options.save:
-            options.save.mkdir(parents=True, exist_ok=True)
-            report.save(options.save / f'{name.replace("/", "-")}.json')
+    scores = asyncio.run(replay(pairs, names, options.save))
+    seconds = time.perf_counter() - started
     console = Console(width=120)
     print_tables(scores, published, console)
     rows = [score.is_as_published(published[name, subset]) for name in names for subset, score in scores[name].items()]
-    console.print(f'\n{len(names)} judges, {len(pairs)} pairs, {calls:,} calls in {time.perf_counter() - started:.1f} s')
-    console.print(f'As published, to the last digit: {sum(rows)} of {len(rows)} sets')
+    console.print(f'\njudges {len(names)}, judgements {2 * len(pairs) * len(names):,}, seconds {seconds:.1f}')
+    console.print(f'as published, to the last digit: {sum(rows)} of {len(rows)} sets')
     return 0 if all(rows) else 1
 
 

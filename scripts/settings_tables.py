@@ -72,6 +72,15 @@ LINKS = {
     'OnlineEvaluator.max_concurrency': 'evaluators.md#how-many-at-once',
     'OnlineEvaluator.sink': 'delivery.md#sinks',
     'OnlineEvaluator.on_max_concurrency': 'delivery.md#callbacks',
+    'OnlineEvaluator.on_result': 'delivery.md#callbacks',
+    'OnlineEvaluator.on_fail': 'delivery.md#callbacks',
+    'OnlineEvaluator.mode': 'guardrails.md',
+    'OnlineEvaluator.action': 'guardrails.md#what-is-done-about-an-output-that-is-refused',
+    'OnlineEvaluator.on_unavailable': 'guardrails.md#where-there-is-no-verdict',
+    'OnlineEvaluator.budget': 'budgets.md',
+    'OnlineEvalConfig.budget': 'budgets.md',
+    'OnlineEvalConfig.on_result': 'delivery.md#callbacks',
+    'OnlineEvalConfig.on_fail': 'delivery.md#callbacks',
     'OnlineEvaluator.on_sampling_error': 'delivery.md#callbacks',
     'OnlineEvaluator.on_error': 'delivery.md#callbacks',
     'OnlineEvaluator.run_on_errors': 'sampling.md#which-outcomes',
@@ -180,9 +189,9 @@ def _environment_table() -> str:
     rows: list[list[str]] = []
     switches = {field.name: field for field in fields(Switches)}
     for variable, name in SWITCHES.items():
-        default = str(switches[name].default).lower()
+        default = 'not set' if switches[name].default is None else f'`{str(switches[name].default).lower()}`'
         meaning = _meaning(Switches, switches[name], declared[name]).removeprefix(f'`{variable}`: ')
-        rows.append([f'`{variable}`', ALLOWED[variable], f'`{default}`', f'{meaning[0].upper()}{meaning[1:]}'])
+        rows.append([f'`{variable}`', ALLOWED[variable], default, f'{meaning[0].upper()}{meaning[1:]}'])
     return _table(['variable', 'values', 'default', 'meaning'], rows)
 
 

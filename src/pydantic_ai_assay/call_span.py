@@ -111,10 +111,10 @@ class _Message(Formatter):
         name = field_name.removesuffix('=')
         try:
             value, used = super().get_field(name, args, kwargs)
+            return (f'{label}{value!r}' if label else value), used
         except Exception:
             # What cannot be filled in stays as it stands.
             return f'{{{field_name}}}', name
-        return (f'{label}{value!r}' if label else value), used
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,7 @@ from .runs.spans import RECORDER
 __all__ = ('RunCapture', 'begin_run', 'outcome_of')
 
 
-class RunCapture:
+class RunCapture(ABC):
     """One run being captured, and then on its way into the pipeline.
 
     What can change after the run has returned is copied when it ends; the record is made of it later.
@@ -96,16 +97,16 @@ class RunCapture:
         self.discard()
         for part in self.chosen:
             for candidate in part.candidates:
-                PIPELINE.counters.count('dropped', candidate.attached.name, self.target)
+                PIPELINE.selection.pass_over(candidate.attached, 'dropped', self.target, part.followers, part.store)
         warn('capture', f'Run {self.run_id!r} was not captured: {describe(own_error)}.')
 
+    @abstractmethod
     def snapshot(self) -> None:
         """Copy what can change after the run has returned, from `result` or `error`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def record(self) -> RunRecord:
         """Make the run's record."""
-        raise NotImplementedError
 
     def discard(self) -> None:
         """Let go of the run's spans."""

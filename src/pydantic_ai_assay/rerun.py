@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic_evals.evaluators import EvaluationResult, Evaluator, EvaluatorCont
 
 from .execution.attached import AttachedEvaluator, attach
 from .execution.scoring import EvaluatorSpan, failure_of, results_of
+from .runs.cancellation import is_cancelled
 
 __all__ = ('run_evaluators',)
 
@@ -38,7 +38,7 @@ async def run_evaluators(
             with EvaluatorSpan(attached):
                 outcomes[index] = results_of(await _evaluate(attached, context), attached)
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) or _is_our_cancellation(error):
+            if isinstance(error, KeyboardInterrupt) or is_cancelled(error):
                 raise
             outcomes[index] = failure_of(error, attached)
 
@@ -49,7 +49,7 @@ async def run_evaluators(
                 group.start_soon(run, index, each)
     except BaseExceptionGroup as errors:
         # What a task lets through besides a cancellation is Ctrl-C, which nobody expects in a group.
-        raise KeyboardInterrupt from errors
+        raise errors.exceptions[0] from errors
 
     results = [result for outcome in outcomes if not isinstance(outcome, EvaluatorFailure) for result in outcome]
     return results, [outcome for outcome in outcomes if isinstance(outcome, EvaluatorFailure)]
@@ -76,14 +76,3 @@ def _call(
         return evaluator.evaluate(context), None
     except BaseException as error:
         return None, error
-
-
-def _is_our_cancellation(error: BaseException) -> bool:
-    """Whether it is this call that was cancelled, rather than the evaluator raising a cancellation by itself."""
-    if not isinstance(error, anyio.get_cancelled_exc_class()):
-        return False
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return True
-    return task is None or bool(task.cancelling())

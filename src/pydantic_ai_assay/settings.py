@@ -23,7 +23,7 @@ from pydantic_evals.online import (
 from ._upstream import EVALUATION_DISABLED, inside_dataset_evaluation
 from .budget import Budget
 from .errors import ConfigurationError, MissingExtraError
-from .runs.outcome import EvaluationOutcome
+from .runs.outcome import EvaluationOutcome, EvaluationStatus
 from .runs.record import RUN_OUTCOMES, RunOutcome, RunRecord
 
 __all__ = (
@@ -113,6 +113,11 @@ def _check_budget(value: object) -> None:
         raise ConfigurationError(f"budget must be a Budget, such as Budget(usd=5, per='day'), got {value!r}.")
 
 
+def _check_store(value: object) -> None:
+    if value is not None and not isinstance(value, str | ResultStore):
+        raise ConfigurationError(f"store must be a URL such as 'sqlite:///assay.db' or a Store, got {value!r}.")
+
+
 def _check_run_on(run_on: object) -> None:
     if run_on is None:
         return
@@ -174,6 +179,18 @@ class EvaluationSink(Protocol):
         Args:
             payload: The results, and the run they are about.
         """
+        ...
+
+
+@runtime_checkable
+class ResultStore(EvaluationSink, Protocol):
+    """What keeps every judged run and every outcome, such as a `Store`."""
+
+    takes_all: ClassVar[bool]
+    """Whether it is handed the runs as well of which no evaluation has a result or a failure."""
+
+    def count(self, status: EvaluationStatus, evaluator: str, fingerprint: str | None, target: str, n: int = 1) -> None:
+        """Count evaluations that have no outcome, such as those that were sampled out. Must return at once."""
         ...
 
 
@@ -321,6 +338,11 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     """Sample rate of evaluators that have none of their own, 0.0 to 1.0. Default: 1.0."""
     budget: Budget | None = None
     """What evaluators without a budget of their own may spend, together. It does not hold for `mode='block'`."""
+    store: ResultStore | str | None = None
+    """Where every judged run and outcome is kept: a URL such as `'sqlite:///assay.db'`, or a `Store`.
+
+    Needs the extra `store`. Default: what `ASSAY_STORE` says, else nowhere.
+    """
     on_result: ResultCallback | None = None
     """Called with the outcome and its run when a run was scored, for evaluators without one of their own."""
     on_fail: ResultCallback | None = None
@@ -363,6 +385,7 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
         _check_callback('on_result', self.on_result)
         _check_callback('on_fail', self.on_fail)
         _check_budget(self.budget)
+        _check_store(self.store)
         _check_choice('overflow', self.overflow, get_args(Overflow))
         _check_choice('sampling_mode', self.sampling_mode, get_args(SamplingMode))
 
@@ -415,6 +438,7 @@ def configure(
     emit_otel_events: bool = _UNSET,
     include_baggage: bool = _UNSET,
     budget: Budget | None = _UNSET,
+    store: ResultStore | str | None = _UNSET,
     on_result: ResultCallback | None = _UNSET,
     on_fail: ResultCallback | None = _UNSET,
     queue_size: int = _UNSET,

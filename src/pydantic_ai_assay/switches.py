@@ -26,6 +26,8 @@ class Switches:
     """`ASSAY_SAMPLE_RATE`: the probability of judging a run that no evaluator exceeds, 0.0 to 1.0. Default: 1.0."""
     record_content: bool = True
     """`ASSAY_RECORD_CONTENT`: whether prompts, outputs and reasons may go into events and stores. Default: true."""
+    store: str | None = None
+    """`ASSAY_STORE`: where runs are kept, if the config says nothing of it: `sqlite:///PATH` or `postgresql://...`."""
 
 
 SWITCHES = {f'ASSAY_{field.name.upper()}': field.name for field in fields(Switches)}
@@ -36,6 +38,7 @@ ALLOWED = {
     'ASSAY_EVALUATIONS': _BOOLEAN,
     'ASSAY_SAMPLE_RATE': 'a number from 0.0 to 1.0',
     'ASSAY_RECORD_CONTENT': _BOOLEAN,
+    'ASSAY_STORE': 'the URL of a store',
 }
 """What the value of each may be, in words."""
 
@@ -137,6 +140,7 @@ def _reader() -> Any:
         evaluations: bool = Field(True, validation_alias='ASSAY_EVALUATIONS')
         sample_rate: float = Field(1.0, ge=0.0, le=1.0, allow_inf_nan=False, validation_alias='ASSAY_SAMPLE_RATE')
         record_content: bool = Field(True, validation_alias='ASSAY_RECORD_CONTENT')
+        store: str | None = Field(None, validation_alias='ASSAY_STORE')
 
         @classmethod
         def settings_customise_sources(

@@ -7,18 +7,20 @@ import gc
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from functools import partial
-from typing import Any, assert_type, cast
+from typing import Any, NoReturn, assert_type, cast
 
 import pytest
-from conftest import Collected, counted
+from conftest import Collected, Gate, counted
 from evaluators import Awaiting, Calling, NotEmpty, run_of
 from logfire.testing import CaptureLogfire
+from opentelemetry import trace
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 from pydantic_evals import Case, Dataset, online as upstream
 from pydantic_evals.dataset import increment_eval_metric, set_eval_attribute
 
 from pydantic_ai_assay import (
+    AssayWarning,
     ConfigurationError,
     OnlineEvalConfig,
     OnlineEvaluation,
@@ -559,3 +561,101 @@ async def test_on_trio_functions_run_as_they_are_and_are_judged(anyio_backend: s
     assert [number async for number in count(2)] == [0, 1]
     assert await wait_for_evaluations(timeout=10) == ()
     assert [payload.run.output for payload in collected.payloads] == ['Hello Ada', [0, 1]]
+
+
+async def test_a_span_shows_text_as_it_is(config: OnlineEvalConfig, capfire: CaptureLogfire) -> None:
+    @evaluate(NotEmpty(), config=config, span_name='greeting', extract_args=True)
+    def greet(name: str) -> str:
+        return f'Hello {name}'
+
+    greet('Ada')
+    await wait_for_evaluations()
+    (span,) = [s for s in capfire.exporter.exported_spans_as_dict() if s['name'] == 'greeting']
+    assert span['attributes']['name'] == 'Ada'
+
+
+class Unprintable(Exception):
+    """An error, or an argument, that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError('no text')
+
+    __repr__ = __str__
+
+
+async def test_arguments_that_cannot_be_shown_stand_as_what_they_are(
+    config: OnlineEvalConfig, capfire: CaptureLogfire
+) -> None:
+    @evaluate(NotEmpty(), config=config, msg_template='{name=} {name}', span_name='greeting', extract_args=['names'])
+    def greet(name: object, names: list[Any]) -> str:
+        return 'Hello'
+
+    names: list[Any] = []
+    names.append(names)
+    assert greet(Unprintable(), names) == 'Hello'
+    await wait_for_evaluations()
+    (span,) = [s for s in capfire.exporter.exported_spans_as_dict() if s['name'] == 'greeting']
+    assert span['attributes']['logfire.msg'] == '{name=} Unprintable'
+    assert span['attributes']['names'] == '["..."]'
+
+
+async def test_a_call_whose_evaluation_cannot_begin_runs_as_it_is(
+    collected: Collected, config: OnlineEvalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> NoReturn:
+        raise LookupError('no tracer')
+
+    @evaluate(NotEmpty(), config=config)
+    def greet() -> str:
+        return 'Hello'
+
+    monkeypatch.setattr(trace, 'get_tracer', broken)
+    with pytest.warns(AssayWarning, match=r"greet' is not evaluated: choosing raised LookupError: no tracer"):
+        assert greet() == 'Hello'
+    assert collected.payloads == []
+
+
+async def test_an_error_that_cannot_be_shown_reaches_the_caller_and_is_judged(
+    config: OnlineEvalConfig, collected: Collected, capfire: CaptureLogfire
+) -> None:
+    @evaluate(OnlineEvaluator(evaluator=Calling(lambda ctx: True, 'seen'), run_on=['error']), config=config)
+    def greet() -> str:
+        raise Unprintable
+
+    with pytest.warns(AssayWarning, match='The span of a call of .* raised ValueError'), pytest.raises(Unprintable):
+        greet()
+    await wait_for_evaluations()
+    assert collected.values == {'seen': True}
+
+
+def test_a_generator_that_is_not_sampled_keeps_nothing(config: OnlineEvalConfig) -> None:
+    @evaluate(OnlineEvaluator(evaluator=NotEmpty(), sample_rate=0.0), config=config)
+    def count() -> Generator[int]:
+        yield from range(3)
+
+    assert list(count()) == [0, 1, 2]
+    assert counted('NotEmpty') == {'sampled_out': 1}
+
+
+async def test_a_coroutine_function_waits_a_moment_for_a_judge_on_the_loop_that_takes_over(
+    collected: Collected, config: OnlineEvalConfig, gate: Gate
+) -> None:
+    async def holds_its_loop(ctx: Any) -> bool:
+        gate.pass_sync()
+        return True
+
+    @evaluate(Awaiting(holds_its_loop), config=config)
+    def first() -> str:
+        return 'done'
+
+    @evaluate(NotEmpty(), config=config)
+    async def second() -> str:
+        return 'done'
+
+    await asyncio.to_thread(first)
+    while gate.arrived == 0:
+        await asyncio.sleep(0.001)
+    assert await second() == 'done'
+    gate.open()
+    await wait_for_evaluations()
+    assert collected.values == {'Awaiting': True, 'NotEmpty': True}

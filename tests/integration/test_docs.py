@@ -110,6 +110,7 @@ def test_each_snippet_is_found() -> None:
         [
             'README.md',
             'budgets.md',
+            'coming-from-judges.md',
             'coming-from-pydantic-evals.md',
             'delivery.md',
             'durable.md',
@@ -128,6 +129,7 @@ def test_each_snippet_is_found() -> None:
             'settings.md',
             'specs.md',
             'statistics.md',
+            'store.md',
             'testing.md',
         ]
     )

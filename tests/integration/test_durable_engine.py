@@ -23,6 +23,7 @@ from pydantic_evals.online import disable_evaluation
 
 from pydantic_ai_assay import (
     AssayWarning,
+    ConfigurationError,
     OnlineEvalConfig,
     OnlineEvaluation,
     OnlineEvaluator,
@@ -404,3 +405,10 @@ async def test_a_run_that_was_read_again_and_is_not_wanted_after_all_is_skipped(
 
 def fields_of(run: DurableRun) -> dict[str, Any]:
     return {field.name: getattr(run, field.name) for field in fields(run)}
+
+
+async def test_an_output_cannot_be_held_back_in_a_workflow(collected: Collected) -> None:
+    guard = OnlineEvaluator(evaluator=Says(), mode='block')
+    agent = Agent(TestModel(), name='agent', capabilities=[JournalDurability(), evaluated(guard, sink=collected)])
+    with Journal().workflow(), pytest.raises(ConfigurationError, match="whose code may not wait .* mode='block'"):
+        await agent.run('hi')

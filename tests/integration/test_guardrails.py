@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ from pydantic_ai_assay import (
     submit,
     wait_for_evaluations,
 )
+from pydantic_ai_assay.execution.pipeline import PIPELINE
 
 pytestmark = pytest.mark.anyio
 
@@ -473,3 +475,28 @@ def test_functions_and_submitted_results_have_no_output_to_hold_back() -> None:
 
     with pytest.raises(ConfigurationError, match=r"mode='block' .* Refuses"):
         submit(blocking(Refuses()), target='f', inputs=None, output='x')
+
+
+def test_a_run_that_ends_while_it_is_redacted_is_not_judged_any_more(collected: Collected, gate: Gate) -> None:
+    """What the thread of the redaction says afterwards, when the loop has been closed, nobody hears."""
+    ended = threading.Event()
+
+    def slowly(run: RunRecord) -> RunRecord:
+        gate.pass_sync()
+        ended.set()
+        return run
+
+    async def main() -> None:
+        task = asyncio.create_task(run(guarded(blocking(Refuses()), redact=slowly, shutdown_timeout=0)))
+        while gate.arrived == 0:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert counted('Refuses') == {}
+    gate.open()
+    assert ended.wait(10)
+    assert PIPELINE.executor.wait_idle(10)
+    assert counted('Refuses') == {'dropped': 1}

@@ -319,3 +319,16 @@ async def test_an_evaluator_attached_twice_with_draws_of_its_own_each_time_is_to
     agent = evaluating(collected, OnlineEvaluator(evaluator=evaluator, sample_rate=0.9))
     with pytest.warns(AssayWarning, match='twice is attached more than once with another sampling_mode or sample_by'):
         await judged(agent, collected, [f'run-{number}' for number in range(20)], capabilities=[together])
+
+
+async def test_of_two_attachments_the_greater_probability_counts(collected: Collected) -> None:
+    """Their draw is the same, so a run that either would judge is judged with that probability."""
+    evaluator = Calling(lambda ctx: True, 'both')
+    second = OnlineEvaluation[object](
+        evaluators=[OnlineEvaluator(evaluator=evaluator, sample_rate=0.9)],
+        config=OnlineEvalConfig(default_sink=collected),
+    )
+    agent = evaluating(collected, OnlineEvaluator(evaluator=evaluator, sample_rate=0.5))
+    runs = await judged(agent, collected, [f'run-{number}' for number in range(100)], capabilities=[second])
+    assert {outcome.probability for outcome in collected.outcomes} == {0.9}
+    assert 80 <= len(runs) <= 98

@@ -177,6 +177,7 @@ DATA_OF_A_CONFIG: dict[str, Any] = {
     'shutdown_timeout': 0,
     'sink_timeout': 1.5,
     'span_attribute_limit': None,
+    'store': 'sqlite:///assay.db',
 }
 
 

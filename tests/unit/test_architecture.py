@@ -11,17 +11,20 @@ import pydantic_ai_assay
 PACKAGE = 'pydantic_ai_assay'
 ROOT = Path(pydantic_ai_assay.__file__).parent
 LAYERS = [
-    {'errors', 'fork'},
+    {'errors', 'fork', 'thread_loop'},
     {'_upstream', 'runs'},
     {'budget'},
     {'judging', 'redaction', 'settings', 'switches'},
     {'analysis', 'delivery', 'sampling'},
     {'store'},
+    {'reports'},
     {'execution'},
-    {'call_span', 'capture', 'durable', 'specs'},
+    {'call_span', 'capture', 'durable', 'known_names', 'known_store', 'specs', 'stored_runs'},
     {'capability', 'decorator', 'lifespan', 'rerun', 'submission', 'waiting'},
+    {'agreement', 'datasets', 'feedback', 'rejudging'},
     {'testing'},
     {'__init__'},
+    {'cli'},
 ]
 """From low to high. Parts of one layer do not know each other."""
 MODULES = sorted(ROOT.rglob('*.py'))

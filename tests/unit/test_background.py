@@ -41,7 +41,7 @@ def left() -> list[str]:
 
 @pytest.fixture
 def executor(ending: Ending, left: list[str]) -> Iterator[BackgroundExecutor]:
-    executor = BackgroundExecutor(on_exit=lambda: left.extend(sorted(executor.labels)))
+    executor = BackgroundExecutor(on_exit=lambda: None, on_left=lambda labels: left.extend(sorted(labels)))
     yield executor
     assert executor.wait_idle(BOUND)
 

@@ -189,6 +189,7 @@ def test_configure_takes_every_setting_of_a_config(default_config: OnlineEvalCon
         'emit_otel_events': False,
         'include_baggage': False,
         'budget': None,
+        'store': None,
         'on_result': None,
         'on_fail': None,
         'queue_size': 2,

@@ -239,3 +239,13 @@ def test_the_instructions_of_an_agent_are_all_that_it_was_given() -> None:
     assert [each for each in found if isinstance(each, str)] == ['third', 'fourth', 'first', 'second']
     assert [each for each in found if callable(each)] == [sixth, fifth]
     assert instructions_of(WrapperAgent(agent)) == found
+
+
+async def test_a_hook_that_is_missed_after_all_is_warned_of() -> None:
+    class Quiet(UncalledInRealtime, Hooked):
+        """Misses nothing."""
+
+    with pytest.raises(ConnectionError):
+        await open_session([Quiet()])
+    with pytest.warns(UserWarning, match='wrap_output_process'), pytest.raises(ConnectionError):
+        await open_session([OnlineEvaluation[None](evaluators=[OnlineEvaluator(evaluator=Always(), mode='block')])])

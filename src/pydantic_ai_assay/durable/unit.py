@@ -11,9 +11,11 @@ from contextvars import ContextVar
 from ..execution.chosen import Chosen
 from ..execution.completion import Completion
 from ..execution.evaluators import AttachedEvaluators
+from ..execution.keeping import store_of
 from ..execution.observation import current_observation
 from ..execution.pipeline import PIPELINE
 from ..runs.record import RunRecord
+from ..switches import current_switches
 from .run import DurableRun
 from .start import Assignment
 
@@ -89,6 +91,7 @@ async def judge(
         [assignment.candidate(attached)],
         record_content=record.record_content,
         observation=current_observation(),
+        store=store_of(evaluators.config, current_switches().store),
         completion=completion,
     )
     PIPELINE.submit(_Submission(record, chosen))

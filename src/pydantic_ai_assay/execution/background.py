@@ -33,11 +33,18 @@ GIVE_WAY = 0.25
 class BackgroundExecutor:
     """Runs coroutines and functions for one process, each to its end once. Starts no thread before the first work."""
 
-    def __init__(self, *, on_exit: Callable[[], None]) -> None:
+    def __init__(self, *, on_exit: Callable[[], None], on_left: Callable[[list[str]], None]) -> None:
+        """Make one.
+
+        Args:
+            on_exit: Called when the process ends and there is no more time: begin nothing from now on.
+            on_left: Called when what had not ended by then is left undone, with what it was called.
+        """
         self.workers = WorkerPool()
         self.callbacks = WorkerPool()
         self._exit = ExitGuard(self._drain_at_exit)
         self._on_exit = on_exit
+        self._on_left = on_left
         self._begin()
 
     def _begin(self) -> None:
@@ -326,6 +333,7 @@ class BackgroundExecutor:
             # Ctrl-C, or a second signal that raises: whoever sent it does not want to wait. What is left is told below.
             idle = False
         if not idle:
+            labels = self.labels
             self._on_exit()
             self.workers.leave(PROCESS_ENDED)
             self.callbacks.leave(PROCESS_ENDED)
@@ -333,6 +341,7 @@ class BackgroundExecutor:
                 left = list(self._works)
             for work in left:
                 work.settle(work.epoch, Settlement(left=PROCESS_ENDED))
+            self._on_left(labels)
         for loop, lane in list(self._lanes.items()):
             if not loop.is_running():
                 self._forget_if_idle(loop, lane)

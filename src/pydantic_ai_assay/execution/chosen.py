@@ -7,7 +7,7 @@ from typing import Protocol
 from ..fork import generation
 from ..runs.record import RunRecord
 from ..sampling.choice import Candidate
-from ..settings import OnlineEvalConfig
+from ..settings import OnlineEvalConfig, ResultStore
 from .attached import AttachedEvaluator
 from .completion import Completion
 from .evaluation import Evaluation
@@ -29,6 +29,7 @@ class Chosen:
         'generation',
         'observation',
         'record_content',
+        'store',
     )
 
     def __init__(
@@ -40,6 +41,7 @@ class Chosen:
         record_content: bool = True,
         observation: Observation | None = None,
         completion: Completion | None = None,
+        store: ResultStore | None = None,
     ) -> None:
         self.config = config
         self.candidates = candidates
@@ -48,6 +50,7 @@ class Chosen:
         self.blocked: dict[str, Evaluation] = {}
         """Evaluations that judged the output before the run returned it, by the evaluators' keys."""
         self.record_content = record_content
+        self.store = store
         self.generation = generation()
         self.observation = observation
         self.followers: tuple[Follower, ...] = ()

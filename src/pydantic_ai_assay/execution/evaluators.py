@@ -11,10 +11,11 @@ from pydantic_evals.evaluators import Evaluator
 
 from ..errors import ConfigurationError
 from ..sampling.choice import Candidate, RunStart, choose_before_run
-from ..settings import DEFAULT_CONFIG, own_config
+from ..settings import DEFAULT_CONFIG, ResultStore, own_config
 from ..switches import check_switches, current_switches
 from .attached import AttachedEvaluator, attach
 from .chosen import Chosen
+from .keeping import store_of
 from .observation import OPEN, current_observation
 from .pipeline import PIPELINE
 
@@ -48,12 +49,21 @@ class AttachedEvaluators:
         self.attached = [attach(evaluator) for evaluator in evaluators]
         self.config = own_config(config) if config is not None else DEFAULT_CONFIG
         _check_names(self.attached)
+        store_of(self.config, current_switches().store)
         blocking = [each.name for each in self.attached if each.settings.mode == 'block']
         if blocking and not may_block:
             raise ConfigurationError(
                 f"mode='block' holds back the outputs of agents, and there is no agent here, got it for {', '.join(blocking)}."
             )
         self.blocks = bool(blocking)
+
+    def _store(self, variable: str | None) -> ResultStore | None:
+        try:
+            return store_of(self.config, variable)
+        except ConfigurationError as error:
+            # The variable was set after the evaluators were attached.
+            PIPELINE.notices.warn('store', f'Runs are not kept: {error}')
+            return None
 
     def find(self, key: str) -> AttachedEvaluator | None:
         """The evaluator that has this key, if there is one."""
@@ -76,6 +86,7 @@ class AttachedEvaluators:
         if not switches.evaluations:
             return None
         observation = current_observation() if OPEN else None
+        store = self._store(switches.store)
         candidates: list[Candidate[AttachedEvaluator]]
         if observation is not None and observation.judge_all:
             candidates, left_out = [each.certain for each in self.attached], []
@@ -89,6 +100,7 @@ class AttachedEvaluators:
                 'sampled_out' if error is None else 'skipped',
                 target,
                 () if observation is None else (observation,),
+                store,
             )
         if not candidates:
             return None
@@ -98,6 +110,7 @@ class AttachedEvaluators:
             evaluators=self,
             record_content=switches.record_content,
             observation=observation,
+            store=store,
         )
 
 

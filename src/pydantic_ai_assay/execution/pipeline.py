@@ -33,6 +33,7 @@ from .background import BackgroundExecutor
 from .chosen import Submission
 from .deliveries import Deliveries, callback_of, error_of
 from .evaluation import Evaluation
+from .keeping import StoreRegistry
 from .lanes import running_loop
 from .observation import Observation, begin_observing_in_child
 from .queue import WaitingQueue
@@ -84,7 +85,7 @@ class Pipeline:
     def __init__(self) -> None:
         self.counters = Counters()
         self.notices = Notices()
-        self.executor = BackgroundExecutor(on_exit=self._report_left)
+        self.executor = BackgroundExecutor(on_exit=self._leave_waiting, on_left=self._report_left)
         self.selection = Selection(self.counters, self.notices)
         self._deliveries = Deliveries(self.executor, self.counters, self.notices)
         self._metrics: EvaluationMetrics | None = None
@@ -95,6 +96,7 @@ class Pipeline:
         self._queues: dict[int, WaitingQueue] = {}
         self._submitted: dict[int, Submission] = {}
         self._evaluations: set[Evaluation] = set()
+        self._left = Counter[str]()
 
     def begin_in_child(self) -> None:
         """Begin anew in a forked child: what was handed in before the fork, and counted, is the parent's.
@@ -110,6 +112,7 @@ class Pipeline:
         RECORDER.begin_in_child()
         begin_observing_in_child()
         Budget.begin_in_child()
+        StoreRegistry.lock = threading.Lock()
         self._begin()
 
     # What is known from outside
@@ -193,6 +196,8 @@ class Pipeline:
             config, observation = part.config, part.observation
             source = attached.settings.sink if attached.settings.sink is not None else config.default_sink
             sinks = as_sinks(source)
+            if part.store is not None:
+                sinks = {**sinks, id(part.store): part.store}
             if observation is not None:
                 sinks = {**(sinks if observation.call_sinks else {}), id(observation.sink): observation.sink}
             if not sinks and not config.emit_otel_events and not _is_told(attached, config):
@@ -219,7 +224,7 @@ class Pipeline:
                 report = reports.get((identity, id(config.redact)))
                 if report is None:
                     report = reports[identity, id(config.redact)] = Report(sink, evaluation)
-                report.expect()
+                report.expect(evaluation)
                 evaluation.reports.append(report)
             evaluations.append(evaluation)
         return evaluations
@@ -284,7 +289,9 @@ class Pipeline:
         submission.discard()
         for part in submission.chosen:
             for candidate in part.candidates:
-                self.selection.pass_over(candidate.attached, 'dropped', submission.target, part.followers)
+                self.selection.pass_over(candidate.attached, 'dropped', submission.target, part.followers, part.store)
+                if settlement.left is not None:
+                    self._note_left(candidate.attached.name)
         if settlement.left is None:
             self.notices.warn(
                 'expand',
@@ -423,6 +430,8 @@ class Pipeline:
         self.counters.count(outcome.status, outcome.evaluator, outcome.target)
         self._evaluations.discard(evaluation)
         evaluation.settle_budget(outcome)
+        if outcome.detail == PROCESS_ENDED:
+            self._note_left(outcome.evaluator)
         if self._metrics is not None and outcome.status in ('scored', 'failed', 'timed_out'):
             self._metrics.record_duration(outcome.duration, outcome.status, outcome.evaluator)
         for follower in evaluation.followers:
@@ -446,26 +455,34 @@ class Pipeline:
         for follower in evaluation.followers:
             follower.end()
 
-    def _report_left(self) -> None:
-        """Name, in one warning, what the end of the process leaves undone."""
+    def _leave_waiting(self) -> None:
         with self._lock:
             waiting = [evaluation for evaluation in self._evaluations if evaluation.is_waiting]
             for evaluation in waiting:
                 evaluation.attached.waiting.remove(evaluation)
                 self._queues[id(evaluation.config.__dict__)].remove(evaluation)
-        left = self.pending()
         for evaluation in waiting:
             self._finish(evaluation, evaluation.dropped(PROCESS_ENDED))
-        if left:
-            names = Counter(each.evaluator for each in left)
-            listed = ', '.join(f'{name} ({count})' for name, count in sorted(names.items()))
+
+    def _note_left(self, evaluator: str) -> None:
+        with self._lock:
+            self._left[evaluator] += 1
+
+    def _report_left(self, labels: list[str]) -> None:
+        """Name, in one warning, what the end of the process left undone.
+
+        Args:
+            labels: What else was under way.
+        """
+        if self._left:
+            listed = ', '.join(f'{name} ({count})' for name, count in sorted(self._left.items()))
             warn_safely(
-                f'{len(left)} evaluation(s) did not finish within shutdown_timeout='
+                f'{self._left.total()} evaluation(s) did not finish within shutdown_timeout='
                 f'{self.executor.shutdown_timeout:g} seconds of the end of the process and were left: {listed}.'
             )
         else:
-            labels = ', '.join(sorted(set(self.executor.labels)))
-            warn_safely(f'The process ended before all results were delivered; left: {labels}.')
+            listed = ', '.join(sorted(set(labels)))
+            warn_safely(f'The process ended before all results were delivered; left: {listed}.')
 
 
 PIPELINE = Pipeline()

@@ -18,6 +18,8 @@ from typing import Any
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 
+from .keeping import flush_stores
+
 __all__ = ('ExitGuard', 'flush_telemetry')
 
 Handler = Callable[[int, FrameType | None], Any]
@@ -108,7 +110,8 @@ class ExitGuard:
             self._is_drained = True
             self._drain()
         if self._is_signal_blocked:
-            # The signal ends the process before the exit handlers that usually flush telemetry.
+            # The signal ends the process before the exit handlers that usually do this.
+            flush_stores()
             flush_telemetry()
             self._is_signal_blocked = False
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

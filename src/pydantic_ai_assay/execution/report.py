@@ -20,26 +20,27 @@ class Report:
     def __init__(self, sink: EvaluationSink, first: Evaluation) -> None:
         self.sink = sink
         self.first = first
-        self._expected = 0
+        self._expected: dict[Evaluation, int] = {}
         self._outcomes: list[tuple[Evaluation, EvaluationOutcome]] = []
         self._lock = threading.Lock()
 
-    def expect(self) -> None:
-        """Announce one more outcome."""
-        self._expected += 1
+    def expect(self, evaluation: Evaluation) -> None:
+        """Announce one more outcome. They are reported in this order, whichever is there first."""
+        self._expected[evaluation] = len(self._expected)
 
     def add(self, evaluation: Evaluation, outcome: EvaluationOutcome) -> bool:
         """Add an outcome. Returns whether it was the last one."""
         with self._lock:
             self._outcomes.append((evaluation, outcome))
-            return len(self._outcomes) == self._expected
+            return len(self._outcomes) == len(self._expected)
 
     def payload(self) -> SinkPayload | None:
         """What the sink gets, or `None` if there is neither a result nor a failure to tell of."""
+        self._outcomes.sort(key=lambda outcome: self._expected[outcome[0]])
         outcomes = [outcome for _, outcome in self._outcomes]
         results = [result for outcome in outcomes for result in outcome.results]
         failures = [outcome.failure for outcome in outcomes if outcome.failure is not None]
-        if not results and not failures:
+        if not results and not failures and not getattr(self.sink, 'takes_all', False):
             return None
         context = self.first.context
         if not context.run.record_content:

@@ -12,7 +12,7 @@ from ..errors import describe
 from ..runs.outcome import EvaluationStatus
 from ..runs.record import RunRecord
 from ..sampling.choice import Candidate, choose_after_run
-from ..settings import OnlineEvalConfig
+from ..settings import OnlineEvalConfig, ResultStore
 from .attached import AttachedEvaluator
 from .chosen import Chosen
 from .following import Follower
@@ -63,7 +63,7 @@ class Selection:
                     selected[attached.key] = replace(before, probability=found.probability)
         for key, (attached, status, part) in passed_over.items():
             if key not in selected:
-                self.pass_over(attached, status, run.target, part.followers)
+                self.pass_over(attached, status, run.target, part.followers, part.store)
         within = [self._within_budget(each, run) for each in selected.values()]
         return [each for each in within if each is not None]
 
@@ -97,15 +97,23 @@ class Selection:
             return selected
         admission = budget.admit(selected.probability, selected.draw)
         if admission is None:
-            self.pass_over(attached, 'over_budget', run.target, part.followers)
+            self.pass_over(attached, 'over_budget', run.target, part.followers, part.store)
             return None
         return replace(selected, probability=admission.probability, admission=admission)
 
     def pass_over(
-        self, attached: AttachedEvaluator, status: EvaluationStatus, target: str, followers: Iterable[Follower]
+        self,
+        attached: AttachedEvaluator,
+        status: EvaluationStatus,
+        target: str,
+        followers: Iterable[Follower],
+        store: ResultStore | None,
     ) -> None:
         """Count an evaluator that is not shown a run."""
         self._counters.count(status, attached.name, target)
+        if store is not None:
+            identity = attached.known_identity
+            store.count(status, attached.name, None if identity is None else identity.fingerprint, target)
         for follower in followers:
             follower.pass_over(attached.name, status)
 

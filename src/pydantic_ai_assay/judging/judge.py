@@ -33,7 +33,7 @@ from .voter import Voter
 __all__ = ('Judge', 'JudgeCallback')
 
 JudgeCallback = Callable[..., Awaitable[None] | None]
-"""Called with the context and the outcome of a judgement, synchronous or asynchronous."""
+"""Called with the outcome of a judgement and the run it is about, synchronous or asynchronous."""
 
 _Polled = tuple[Vote, Exception | None]
 

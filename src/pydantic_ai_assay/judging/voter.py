@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import trace
-from pydantic_ai import capture_run_messages
+from pydantic_ai import AgentRetries, capture_run_messages
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.usage import RunUsage
@@ -18,12 +18,16 @@ from .._upstream import CURRENT_TASK_RUN
 from ..runs.active import CURRENT
 from ..runs.clock import TIMEKEEPER
 from ..runs.judgement import OpenVote, Vote, current_log
+from ..runs.spans import shorten
 from .case import JudgeCase
 from .model import JudgeModel
 from .prompt import PromptMaker
 from .scale import Reading, Scale
 
 __all__ = ('Voter',)
+
+MAX_REASON = 20_000
+"""Characters to which a reason is shortened."""
 
 
 @dataclass
@@ -51,7 +55,7 @@ class Ballot:
             judge=self.judge,
             value=None if reading is None else reading.value,
             passed=None if reading is None else reading.passed,
-            reason=None if reading is None else reading.reason,
+            reason=None if reading is None else shorten(reading.reason, MAX_REASON),
             error=None if self.error is None else type(self.error).__name__,
             model=answers[-1].model_name if answers else None,
             usage=self.usage,
@@ -101,7 +105,7 @@ class Voter:
                         model=ready.model,
                         model_settings=ready.settings,
                         usage=ballot.usage,
-                        retries={'output': self.retries},
+                        retries=self._retries,
                         metadata={'assay.judge': self.judge},
                         infer_name=False,
                     )
@@ -116,6 +120,14 @@ class Voter:
             if log is not None:
                 log.add(vote)
         return vote, failed
+
+    @property
+    def _retries(self) -> AgentRetries:
+        retries = AgentRetries(output=self.retries)
+        if self.output_type is None:
+            # The judge's own agent: that it calls a tool that does not exist is one more answer that is not valid.
+            retries['tools'] = self.retries
+        return retries
 
     @contextmanager
     def _span(self, case: JudgeCase, sample: int, ballot: Ballot) -> Generator[None]:

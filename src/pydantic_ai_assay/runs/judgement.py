@@ -96,17 +96,19 @@ class JudgementLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._votes: list[Vote] = []
-        self._open: dict[int, int] = {}
+        self._open: dict[int, OpenVote] = {}
         self._agreement: float | None = None
 
     def add(self, vote: Vote) -> None:
         """Note a vote, or that a call has begun."""
+        # An open vote keeps its usage alive, so that no other object has its id in the meantime.
+        key = id(vote.usage)
         with self._lock:
-            # The vote that is listed as open keeps its usage alive, so that no other object has its id.
-            index = self._open.pop(id(vote.usage), len(self._votes))
-            self._votes[index : index + 1] = [vote]
             if isinstance(vote, OpenVote):
-                self._open[id(vote.usage)] = index
+                self._open[key] = vote
+                return
+            self._open.pop(key, None)
+            self._votes.append(vote)
 
     def agree(self, agreement: float | None) -> None:
         """Note how far the votes agree; the last to say so, which saw all of them, counts."""
@@ -121,11 +123,9 @@ class JudgementLog:
     def judgement(self) -> Judgement | None:
         """What has been noted so far, or `None` where no judge was asked."""
         with self._lock:
-            votes, agreement = tuple(self._votes), self._agreement
-        if not votes:
-            return None
-        ended = tuple(vote.unfinished() if isinstance(vote, OpenVote) else vote for vote in votes)
-        return Judgement(votes=ended, agreement=agreement)
+            ended, lasting, agreement = tuple(self._votes), tuple(self._open.values()), self._agreement
+        votes = (*ended, *(vote.unfinished() for vote in lasting))
+        return Judgement(votes=votes, agreement=agreement) if votes else None
 
 
 _LOG: ContextVar[JudgementLog | None] = ContextVar('pydantic_ai_assay.judgement', default=None)

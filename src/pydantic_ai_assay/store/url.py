@@ -1,0 +1,50 @@
+"""The URL of a store, as a user writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ..errors import ConfigurationError
+
+__all__ = ('asynchronous_url', 'file_of', 'store_url')
+
+EXAMPLES = "such as 'sqlite:///assay.db' or 'postgresql://user:password@host/database'"
+_SQLITE = ('sqlite', 'sqlite+pysqlite', 'sqlite+aiosqlite')
+_POSTGRESQL = ('postgres', 'postgresql', 'postgresql+psycopg')
+
+
+def store_url(url: str) -> URL:
+    """The URL of a store, with the driver that is used for it.
+
+    Raises:
+        ConfigurationError: If it is no URL, or of a database that cannot be a store. The message has no password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        # The text may have a password anywhere, so that none of it is shown.
+        raise ConfigurationError(
+            f'store must be the URL of a database, {EXAMPLES}; this one cannot be read.'
+        ) from error
+    if parsed.drivername in _POSTGRESQL:
+        return parsed.set(drivername='postgresql+psycopg')
+    if parsed.drivername not in _SQLITE:
+        raise ConfigurationError(f'store must be the URL of SQLite or PostgreSQL, {EXAMPLES}, got {parsed!r}.')
+    if file_of(parsed) is None:
+        raise ConfigurationError(f'store must name a file, such as sqlite:///assay.db, got {parsed!r}.')
+    return parsed.set(drivername='sqlite+pysqlite')
+
+
+def asynchronous_url(url: URL) -> URL:
+    """The same database by its asynchronous driver."""
+    return url.set(drivername='sqlite+aiosqlite') if url.get_backend_name() == 'sqlite' else url
+
+
+def file_of(url: URL) -> Path | None:
+    """The file of an SQLite database; `None` where the database is a server's, or in memory."""
+    if url.get_backend_name() != 'sqlite' or not url.database or url.database == ':memory:' or 'mode' in url.query:
+        return None
+    return Path(url.database)

@@ -1,0 +1,414 @@
+"""The thread that writes to a store, behind whatever hands it runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from ..delivery.notices import Notices
+from ..errors import AssayError, describe
+from ..runs.outcome import EvaluationStatus
+from .batch import Batch, BatchWriter, Counted
+from .database import Database
+from .entry import Entry
+from .errors import StoreUnavailableError
+from .migration import migrate_database, require_schema
+from .retention import Retention
+from .spool import Spool
+from .text import short_text
+
+__all__ = ('StoreStats', 'Writer')
+
+MAX_ENTRIES = 500
+MAX_BYTES = 4_000_000
+"""Runs, and bytes of them, that are written in one transaction."""
+MAX_COUNTS = 10_000
+"""Different counts that may wait; from there on those of a whole day are one."""
+LINGER_SECONDS = 0.05
+"""Seconds for which the writer lets runs gather before it writes."""
+MAX_RETRY_SECONDS = 30.0
+MAINTENANCE_SECONDS = 60.0
+
+Encode = Callable[[], Entry]
+"""Makes what was handed over ready to be written; called in the writer's thread."""
+
+
+@dataclass(kw_only=True, frozen=True)
+class StoreStats:
+    """What has become of what a store was handed in this process. A snapshot."""
+
+    submitted: int = 0
+    """Runs taken in; one that is handed over in parts counts as often."""
+    written_runs: int = 0
+    """Runs written that were not there."""
+    written_outcomes: int = 0
+    """Outcomes written that were not there."""
+    waiting: int = 0
+    """Runs that wait to be written."""
+    waiting_bytes: int = 0
+    """Bytes that those hold which are ready to be written, by estimate."""
+    given_up: int = 0
+    """Runs that were given up because too many waited."""
+    refused: int = 0
+    """Runs that could not be stored, or outcomes of runs that are not in the store."""
+    last_error: str | None = None
+    """What the last attempt to write ended with; `None` if it succeeded."""
+
+
+class Writer:
+    """Takes runs from any thread and writes them in one of its own, which starts with the first."""
+
+    def __init__(
+        self,
+        database: Database,
+        retention: Retention,
+        notices: Notices,
+        *,
+        max_entries: int,
+        max_bytes: int,
+        retry_seconds: float,
+    ) -> None:
+        self._database = database
+        self._retention = retention
+        self._notices = notices
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._retry_seconds = retry_seconds
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
+        self._awake = threading.Event()
+        self._urgent = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._writing = threading.Lock()
+        self._inbox: deque[tuple[int, Encode]] = deque()
+        self._counts: dict[Counted, int] = {}
+        self._spool = Spool(max_bytes=self._max_bytes)
+        self._batch: Batch | None = None
+        self._parts: deque[Batch] = deque()
+        self._batches = 0
+        self._batch_writer = BatchWriter(str(uuid4()))
+        self._is_ready = False
+        self._failures = 0
+        self._retry_at = 0.0
+        self._maintained_at = float('-inf')
+        self._ticket = self._written_ticket = 0
+        self._count_ticket = self._written_count_ticket = 0
+        self._waiting = 0
+        self._written_runs = self._written_outcomes = self._given_up = self._refused = 0
+        self._last_error: str | None = None
+
+    def begin_in_child(self) -> None:
+        """Begin anew in a forked child: what waits, and the connections, are the parent's."""
+        self._notices.__init__()
+        self._database.begin_in_child()
+        self._begin()
+
+    # From any thread
+
+    def submit(self, encode: Encode) -> None:
+        """Hand something over. Returns at once."""
+        with self._lock:
+            is_taken = self._waiting < self._max_entries
+            if is_taken:
+                self._waiting += 1
+                self._ticket += 1
+                self._inbox.append((self._ticket, encode))
+            else:
+                self._given_up += 1
+        if not is_taken:
+            self._warn_of_given_up()
+        self._wake()
+
+    def count(self, status: EvaluationStatus, evaluator: str, fingerprint: str, target: str, number: int) -> None:
+        """Count evaluations of which nothing else is known."""
+        now = int(time.time())
+        with self._lock:
+            seconds = 60 if len(self._counts) < MAX_COUNTS else 86_400
+            key = (now - now % seconds, status, evaluator, fingerprint, target)
+            self._counts[key] = self._counts.get(key, 0) + number
+            self._count_ticket += 1
+        self._wake()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was handed over before is written or given up. Returns whether it was in time."""
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            ticket, count_ticket = self._ticket, self._count_ticket
+            if self._is_idle():
+                return True
+            self._retry_at = 0.0
+        self._urgent.set()
+        if not self._wake():
+            # No thread starts at the end of the process: what is left is written in this one.
+            self._work(deadline)
+        with self._settled:
+            return self._settled.wait_for(
+                lambda: self._is_idle() or self._is_written(ticket, count_ticket), deadline - time.monotonic()
+            )
+
+    def _is_written(self, ticket: int, count_ticket: int) -> bool:
+        return self._written_ticket >= ticket and self._written_count_ticket >= count_ticket
+
+    def _is_idle(self) -> bool:
+        return not self._waiting and self._written_count_ticket == self._count_ticket
+
+    def close(self, timeout: float) -> bool:
+        """Write what waits, and end the thread. Returns whether all was written in time."""
+        flushed = self.flush(timeout)
+        with self._lock:
+            thread, self._thread = self._thread, None
+            stop, self._stop = self._stop, threading.Event()
+        stop.set()
+        self._awake.set()
+        self._urgent.set()
+        if thread is not None:
+            thread.join(timeout)
+        return flushed
+
+    def disconnect(self) -> None:
+        """Close the connections that are not in use; the next use makes new ones."""
+        self._database.close()
+
+    def stats(self) -> StoreStats:
+        """What has become of what was handed over."""
+        with self._lock:
+            return StoreStats(
+                submitted=self._ticket,
+                written_runs=self._written_runs,
+                written_outcomes=self._written_outcomes,
+                waiting=self._waiting,
+                waiting_bytes=self._spool.bytes,
+                given_up=self._given_up,
+                refused=self._refused,
+                last_error=self._last_error,
+            )
+
+    def _wake(self) -> bool:
+        """See to it that the thread runs and has something to do. Returns whether there is one."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None and not self._start():
+                    return False
+        if not self._awake.is_set():
+            self._awake.set()
+        return True
+
+    def _start(self) -> bool:
+        name = f'assay-store {self._database.shown}'
+        thread = threading.Thread(target=self._run, args=(self._stop,), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter is shutting down.
+            return False
+        self._thread = thread
+        return True
+
+    # In the writer's thread
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._awake.wait(self._pause())
+            self._urgent.wait(LINGER_SECONDS)
+            self._awake.clear()
+            self._urgent.clear()
+            with self._writing:
+                try:
+                    self._step()
+                except Exception as error:
+                    # A fault of ours must not end the thread, for nothing would be written any more.
+                    self._wait_for_database(error)
+
+    def _pause(self) -> float | None:
+        """Seconds until there is something to do without being told."""
+        if self._waiting or self._batch is not None:
+            return max(0.0, self._retry_at - time.monotonic())
+        return MAINTENANCE_SECONDS if self._retention.is_set else None
+
+    def _work(self, deadline: float) -> None:
+        """Do in the calling thread what the writer's would."""
+        with self._writing:
+            succeeded = True
+            while succeeded and not self._is_idle() and time.monotonic() < deadline:
+                succeeded = self._step()
+
+    def _step(self) -> bool:
+        """Write what is there. Returns whether that succeeded."""
+        succeeded = True
+        while succeeded and time.monotonic() >= self._retry_at:
+            # No more than is written next, so that little is held ready.
+            self._encode(MAX_ENTRIES - len(self._spool))
+            if not self._next_batch():
+                break
+            succeeded = self._write()
+        self._encode(len(self._inbox))
+        is_due = time.monotonic() - self._maintained_at > MAINTENANCE_SECONDS
+        if succeeded and self._retention.is_set and self._is_ready and is_due:
+            self._maintain()
+        return succeeded
+
+    def _encode(self, number: int) -> None:
+        """Make some of what was handed over small, so that runs are let go of."""
+        for _ in range(min(number, len(self._inbox))):
+            ticket, encode = self._inbox.popleft()
+            try:
+                entry = encode()
+            except Exception as error:
+                self._refuse(describe(error), settled=1)
+                continue
+            entry.ticket = ticket
+            if not self._spool.add(entry):
+                with self._settled:
+                    self._given_up += 1
+                    self._settle(1)
+                self._warn_of_given_up()
+
+    def _next_batch(self) -> bool:
+        """Choose what is written next: a batch that failed is tried again as it was. Returns whether there is anything."""
+        if self._batch is None and self._parts:
+            self._batch = self._parts.popleft()
+        if self._batch is None:
+            with self._lock:
+                counts, self._counts = self._counts, {}
+                ticket = self._count_ticket
+            entries = self._spool.take(entries=MAX_ENTRIES, size=MAX_BYTES)
+            if entries or counts:
+                self._batch = self._new_batch(entries, _shortened(counts), ticket)
+        return self._batch is not None
+
+    def _new_batch(self, entries: Sequence[Entry], counts: Mapping[Counted, int], count_ticket: int) -> Batch:
+        self._batches += 1
+        return Batch(number=self._batches, entries=entries, counts=counts, count_ticket=count_ticket)
+
+    def _write(self) -> bool:
+        """Write the batch. Returns whether the next may follow."""
+        batch = self._batch
+        assert batch is not None
+        if not self._is_prepared():
+            return False
+        try:
+            self._write_batch(batch)
+        except StoreUnavailableError as error:
+            self._wait_for_database(error)
+            return False
+        except Exception as error:
+            # Unless it is the tables that have gone.
+            self._is_ready = False
+            if not self._is_prepared():
+                return False
+            self._divide(batch, error)
+        return True
+
+    def _is_prepared(self) -> bool:
+        try:
+            self.prepare()
+        except Exception as error:
+            self._wait_for_database(error)
+            return False
+        return True
+
+    def prepare(self) -> None:
+        """See to it that the tables are there.
+
+        Raises:
+            StoreError: If they are not, or the database is away.
+        """
+        if self._is_ready:
+            return
+        if self._database.is_sqlite:
+            migrate_database(self._database)
+        else:
+            with self._database.reading() as connection:
+                require_schema(self._database, connection)
+        self._is_ready = True
+
+    def _write_batch(self, batch: Batch) -> None:
+        try:
+            with self._database.writing() as connection:
+                written = self._batch_writer.write(connection, batch, time.time_ns() // 1000)
+        except BaseException:
+            self._batch_writer.forget()
+            raise
+        self._batch = None
+        with self._settled:
+            self._written_runs += written.runs
+            self._written_outcomes += written.outcomes
+            self._failures = 0
+            self._last_error = None
+            self._settle_batch(batch)
+        if written.unknown:
+            self._refuse(f'{", ".join(written.unknown[:10])}: no such runs in the store', refused=len(written.unknown))
+
+    def _divide(self, batch: Batch, error: Exception) -> None:
+        """Try each part of a batch by itself, and refuse the one that the database does."""
+        self._batch = None
+        if len(batch.entries) + bool(batch.counts) > 1:
+            parts = [self._new_batch((entry,), {}, 0) for entry in batch.entries]
+            if batch.counts:
+                parts.append(self._new_batch((), batch.counts, batch.count_ticket))
+            self._parts.extend(parts)
+            return
+        with self._settled:
+            self._settle_batch(batch)
+        self._refuse(describe(error), refused=1)
+
+    def _settle_batch(self, batch: Batch) -> None:
+        for entry in batch.entries:
+            self._written_ticket = max(self._written_ticket, entry.ticket)
+        self._written_count_ticket = max(self._written_count_ticket, batch.count_ticket)
+        self._settle(len(batch.entries))
+
+    def _wait_for_database(self, error: Exception) -> None:
+        self._is_ready = False
+        # A session of before may not see that the database is back, or may be written to again.
+        self._database.close()
+        wait = min(MAX_RETRY_SECONDS, self._retry_seconds * 2**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        described = str(error) if isinstance(error, AssayError) else describe(error)
+        with self._lock:
+            self._retry_at = time.monotonic() + wait
+            self._last_error = described
+        self._notices.warn('away', f'Runs wait to be stored: {described}')
+
+    def _refuse(self, reason: str, *, refused: int = 1, settled: int = 0) -> None:
+        with self._settled:
+            self._refused += refused
+            self._settle(settled)
+        self._notices.warn('refused', f'A run or its outcomes were not stored: {reason}')
+
+    def _settle(self, entries: int) -> None:
+        self._waiting -= entries
+        self._settled.notify_all()
+
+    def _warn_of_given_up(self) -> None:
+        self._notices.warn(
+            'given up',
+            f'Runs were not stored because too many waited (spool_runs={self._max_entries}, '
+            f'spool_bytes={self._max_bytes}): the store {self._database.shown} is away or too slow.',
+        )
+
+    def _maintain(self) -> None:
+        """Keep the store within its bounds."""
+        self._maintained_at = time.monotonic()
+        try:
+            self._retention.apply(self._database)
+        except AssayError as error:
+            self._notices.warn('retention', f'Old runs were not deleted: {error}')
+
+
+def _shortened(counts: Mapping[Counted, int]) -> dict[Counted, int]:
+    """Counts by names that fit into the database."""
+    shortened: dict[Counted, int] = {}
+    for (minute, status, *names), number in counts.items():
+        evaluator, fingerprint, target = map(short_text, names)
+        key = (minute, status, evaluator, fingerprint, target)
+        shortened[key] = shortened.get(key, 0) + number
+    return shortened

