@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	rm -f .coverage .coverage.*
-	$(RUN)/coverage run -m pytest -q
+	$(RUN)/coverage run -m pytest -q -n auto --dist worksteal
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report
 

@@ -1,9 +1,10 @@
-"""What online evaluation looks like, in four seconds, without a network or a key.
+"""What online evaluation looks like, in a few seconds, without a network or a key.
 
     python examples/demo.py
 
 A support agent answers eight customers. Its model is a function, and so is the judge's; everything else is what would
-run in production. Results are printed when they arrive, which is after the customer has been answered.
+run in production. Results are printed when they arrive, which is after the customer has been answered. They are also
+kept in `assay-demo.db`, in the current folder, from which the `assay` command then makes a report.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic_ai import Agent
@@ -32,7 +34,11 @@ from pydantic_ai_assay import (
     stats,
     wait_for_evaluations,
 )
+from pydantic_ai_assay.cli.commands import app
+from pydantic_ai_assay.store.store import Store
 
+DATABASE = Path('assay-demo.db')
+URL = f'sqlite:///{DATABASE}'
 SLOW = 0.8
 """Seconds after which a run counts as slow."""
 QUESTIONS = (
@@ -160,7 +166,8 @@ def print_summary(columns: Sequence[EvaluationStatus]) -> None:
     print(f'  {"all":<16}' + ''.join(f'{summary.by_status.get(column, 0):>13}' for column in columns))
 
 
-async def main() -> None:
+async def answer_customers(store: Store) -> None:
+    """Answer all customers, and wait until every answer is judged."""
     terminal = Terminal()
     agent = Agent(
         FunctionModel(answer),
@@ -174,7 +181,7 @@ async def main() -> None:
                     OnlineEvaluator(evaluator=Ending(), sample_rate=0.5),
                     OnlineEvaluator(evaluator=Trouble(), when=is_slow_or_failed, run_on=('success', 'error')),
                 ],
-                config=OnlineEvalConfig(default_sink=terminal),
+                config=OnlineEvalConfig(default_sink=terminal, store=store),
             )
         ],
     )
@@ -189,7 +196,23 @@ async def main() -> None:
             terminal.line(run_id, 'agent', 'answered', f'{question} - {result.output}')
     await wait_for_evaluations()
     print_summary(['scored', 'sampled_out', 'skipped', 'failed', 'dropped'])
-    print()
+
+
+def assay(*arguments: str) -> None:
+    """Run a command of `assay` as a shell would."""
+    print(f'\n$ assay {" ".join(arguments)} --store {URL}\n', flush=True)
+    app([*arguments, '--store', URL], standalone_mode=False)
+
+
+def main() -> None:
+    for left_over in DATABASE.parent.glob(f'{DATABASE.name}*'):
+        left_over.unlink()
+    store = Store(URL)
+    asyncio.run(answer_customers(store))
+    store.close()
+    assay('report')
+    assay('show', 'run-3')
+    print(f'\nTo go on: assay runs --failed --store {URL}, or any other run of it with assay show.')
     print(
         "With a real model and Logfire: set OPENAI_API_KEY, give Agent the model 'openai:gpt-5.2', and begin with "
         'logfire.configure() and logfire.instrument_pydantic_ai(); results then show under Live Evaluations.'
@@ -197,4 +220,4 @@ async def main() -> None:
 
 
 if __name__ == '__main__':
-    asyncio.run(main())
+    main()

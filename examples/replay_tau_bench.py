@@ -1,6 +1,6 @@
 """Replays 200 recorded customer-service conversations as real agent runs, and evaluates each run online.
 
-    python examples/replay_tau_bench.py --data PATH
+    python examples/replay_tau_bench.py --data PATH [--store URL]
 
 `PATH` is a folder with `gpt4o_airline.jsonl` (one conversation a line: its messages in OpenAI's chat form, the reward it
 earned, and the actions that were expected) and `system_prompt.md`.
@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_ai import (
@@ -59,6 +59,10 @@ from pydantic_ai_assay import (
     stats,
     wait_for_evaluations,
 )
+from pydantic_ai_assay.store.opening import open_store
+
+if TYPE_CHECKING:
+    from pydantic_ai_assay.store.store import Store
 
 PUBLISHED_PASS_RATE = 0.420
 REQUEST_LIMIT = 30
@@ -267,7 +271,7 @@ async def answer_as_recorded(ctx: RunContext[Recording], **_: Any) -> str:
 
 
 def airline_agent(
-    recordings: Sequence[Recording], instructions: str, sink: EvaluationSink
+    recordings: Sequence[Recording], instructions: str, sink: EvaluationSink, store: Store | None = None
 ) -> Agent[Recording, str | DeferredToolRequests]:
     """The agent with the tools that occur in the recordings, and its evaluators."""
     names = {call.function.name for r in recordings for message in r.messages for call in message.tool_calls}
@@ -290,7 +294,7 @@ def airline_agent(
                     OnlineEvaluator(evaluator=ToolCalls(), run_on=ENDED),
                     OnlineEvaluator(evaluator=ToolErrors(), run_on=ENDED),
                 ],
-                config=OnlineEvalConfig(default_sink=sink),
+                config=OnlineEvalConfig(default_sink=sink, store=store),
             )
         ],
     )
@@ -367,12 +371,17 @@ class ReplayReport:
         return judged == self.conversations and round(self.mean('RecordedReward'), 3) == PUBLISHED_PASS_RATE
 
 
-async def replay(path: Path) -> ReplayReport:
-    """Replay all conversations in the folder `path`, and wait until every run is evaluated."""
+async def replay(path: Path, store: Store | None = None) -> ReplayReport:
+    """Replay all conversations in the folder `path`, and wait until every run is evaluated.
+
+    Args:
+        path: The folder.
+        store: Where the runs are kept as well.
+    """
     started = time.perf_counter()
     recordings = load(path)
     sink = Collector()
-    agent = airline_agent(recordings, (path / 'system_prompt.md').read_text(encoding='utf-8'), sink)
+    agent = airline_agent(recordings, (path / 'system_prompt.md').read_text(encoding='utf-8'), sink, store)
     before = stats().by_evaluator
     places = asyncio.Semaphore(AT_ONCE)
 
@@ -423,10 +432,16 @@ def print_report(report: ReplayReport) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description='Replay recorded conversations as agent runs, evaluated online.')
     parser.add_argument('--data', type=Path, required=True, help='folder with gpt4o_airline.jsonl, system_prompt.md')
-    path: Path = parser.parse_args().data
+    parser.add_argument('--store', metavar='URL', help='keep the runs there as well, such as sqlite:///assay.db')
+    arguments = parser.parse_args()
+    path: Path = arguments.data
     if not (path / 'gpt4o_airline.jsonl').is_file():
         parser.error(f'there is no gpt4o_airline.jsonl in {path}')
-    report = asyncio.run(replay(path))
+    store = None if arguments.store is None else open_store(arguments.store)
+    report = asyncio.run(replay(path, store))
+    if store is not None and not store.close(timeout=60):
+        print(f'Not every run was written to {store.url}.', file=sys.stderr)
+        return 1
     print_report(report)
     if not report.has_published_pass_rate:
         print(f'The published pass rate is {PUBLISHED_PASS_RATE:.3f} over all conversations.', file=sys.stderr)

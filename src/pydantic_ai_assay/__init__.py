@@ -13,8 +13,10 @@ from pydantic_evals.online import (
     disable_evaluation,
 )
 
+from .agreement import JudgeAgreement, LabelledRun, judge_agreement
 from .budget import Budget, BudgetState
 from .capability import OnlineEvaluation
+from .datasets.export import ExportReport, export_dataset
 from .decorator import evaluate
 from .delivery.counters import EvaluationStats
 from .errors import (
@@ -30,6 +32,7 @@ from .errors import (
     WithheldError,
 )
 from .execution.pipeline import PendingEvaluation
+from .feedback import record_feedback, record_feedback_async
 from .judging.canaries import CanaryReport, CanaryResult
 from .judging.cascade import AskNext, Cascade
 from .judging.case import JudgeCase
@@ -42,6 +45,7 @@ from .judging.verdict import Verdict
 from .lifespan import assay_lifespan
 from .redaction.redactor import RedactionKind, Redactor
 from .redaction.run import map_text
+from .rejudging import RejudgeReport, rejudge, rejudge_sync
 from .rerun import run_evaluators
 from .runs.context import OnlineEvaluatorContext, run_of
 from .runs.judgement import Judgement, Vote
@@ -91,13 +95,16 @@ __all__ = (
     'EvaluatorContextSource',
     'EvaluatorOutputError',
     'Example',
+    'ExportReport',
     'Grader',
     'Judge',
+    'JudgeAgreement',
     'JudgeCase',
     'JudgeReport',
     'JudgeResult',
     'Judgement',
     'JudgementError',
+    'LabelledRun',
     'MissingExtraError',
     'Mode',
     'NoRunError',
@@ -117,6 +124,7 @@ __all__ = (
     'RedactionError',
     'RedactionKind',
     'Redactor',
+    'RejudgeReport',
     'ReplaceCallback',
     'RestoredRunError',
     'ResultCallback',
@@ -138,7 +146,13 @@ __all__ = (
     'configure',
     'disable_evaluation',
     'evaluate',
+    'export_dataset',
+    'judge_agreement',
     'map_text',
+    'record_feedback',
+    'record_feedback_async',
+    'rejudge',
+    'rejudge_sync',
     'run_evaluators',
     'run_of',
     'stats',

@@ -14,7 +14,7 @@ DEMO = Path(__file__).parents[2] / 'examples' / 'demo.py'
 
 def environment() -> dict[str, str]:
     """This process's environment without anything that a real model or Logfire would need, or that colours output."""
-    unwanted = ('OPENAI_API_KEY', 'LOGFIRE_TOKEN', 'NO_COLOR')
+    unwanted = ('OPENAI_API_KEY', 'LOGFIRE_TOKEN', 'NO_COLOR', 'ASSAY_STORE', 'COLUMNS')
     return {name: value for name, value in os.environ.items() if name not in unwanted}
 
 
@@ -91,18 +91,60 @@ def test_the_summary_counts_each_evaluation_once(lines: list[str]) -> None:
     assert sum(map(int, rows['all'])) == 32
 
 
+def after(lines: list[str], command: str) -> list[str]:
+    """What a command printed, as far as the next one."""
+    start = lines.index(f'$ {command} --store sqlite:///assay-demo.db')
+    rest = lines[start + 1 :]
+    end = next((place for place, line in enumerate(rest) if line.startswith(('$ ', 'To go on'))), len(rest))
+    return rest[:end]
+
+
+def test_a_report_is_made_from_the_store(lines: list[str]) -> None:
+    report = [line.split() for line in after(lines, 'assay report') if line.startswith('support')]
+    rates = {tuple(row[1:-1]) for row in report if 'rate' in row or 'share' in row}
+    assert rates == snapshot(
+        {
+            ('Ending', 'question', 'share', '0.250', '0.013', 'to', '0.758', '4', '100.0'),
+            ('Ending', 'statement', 'share', '0.750', '0.242', 'to', '0.987', '4', '100.0'),
+            ('Polite', 'rate', '0.857', '0.470', 'to', '0.993', '7', '100.0'),
+            ('Trouble', 'error', 'share', '0.500', '0.025', 'to', '0.975', '2', '100.0'),
+            ('Trouble', 'slow', 'share', '0.500', '0.025', 'to', '0.975', '2', '100.0'),
+        }
+    )
+    counted = {row[1]: row[2:5] for row in report[len(report) // 2 :] if row[-1] == 's'}
+    assert counted == snapshot(
+        {
+            'Ending': ['4', '4', '0'],
+            'Polite': ['7', '0', '1'],
+            'Trouble': ['2', '6', '0'],
+            'Words': ['7', '0', '1'],
+        }
+    )
+
+
+def test_a_run_that_failed_is_shown_with_the_reason(lines: list[str]) -> None:
+    shown = after(lines, 'assay show run-3')
+    assert '│ My parcel arrived broken!' in shown
+    assert '│ sends the customer away without a kind word' in shown
+    assert any(line.startswith('Polite  FAIL') for line in shown)
+
+
+def test_it_says_how_to_go_on(lines: list[str]) -> None:
+    assert any('assay runs --failed --store sqlite:///assay-demo.db' in line for line in lines[-2:])
+
+
 def test_the_last_line_says_how_to_use_a_real_model_and_logfire(lines: list[str]) -> None:
     assert 'OPENAI_API_KEY' in lines[-1]
     assert 'logfire.configure()' in lines[-1]
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='there are no pseudo-terminals')
-def test_a_terminal_gets_colours() -> None:
+def test_a_terminal_gets_colours(tmp_path: Path) -> None:
     import pty
 
     ours, theirs = pty.openpty()
     output = b''
-    with subprocess.Popen([sys.executable, str(DEMO)], stdout=theirs, env=environment()) as process:
+    with subprocess.Popen([sys.executable, str(DEMO)], stdout=theirs, env=environment(), cwd=tmp_path) as process:
         os.close(theirs)
         try:
             while chunk := os.read(ours, 65_536):

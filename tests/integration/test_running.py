@@ -575,3 +575,10 @@ async def test_deps_that_cannot_be_copied_are_no_obstacle(collected: Collected) 
     await agent.run('hi', deps=lock)
     await wait_for_evaluations()
     assert collected.run.deps is lock
+
+
+async def test_a_plain_function_that_returns_a_coroutine_is_called_once(collected: Collected) -> None:
+    await evaluating(collected, Calling(score_one, 'plain')).run('hi')
+    await wait_for_evaluations()
+    (outcome,) = collected.outcomes
+    assert (outcome.status, outcome.attempts) == ('scored', 1)

@@ -677,3 +677,12 @@ def test_every_store_of_the_process_can_be_flushed(store: Store) -> None:
     flush_stores(BOUND)
     assert store.stats().waiting == 0
     assert ids(store) == ['run-1']
+
+
+@pytest.mark.parametrize('inputs', [{'a': '\ud800'}, ['\ud800', {'b': '\x00'}], {'c': float('nan')}, {'d': object()}])
+def test_a_prompt_of_which_a_list_cannot_show_the_beginning_as_it_is_is_kept(store: Store, inputs: Any) -> None:
+    run = a_run(1, inputs=inputs)
+    keep(store, (run, [an_outcome(run)]))
+    (summary,) = store.runs().items
+    assert summary.run_id == run.run_id
+    assert (store.stats().refused, summary.prompt is None) == (0, False)

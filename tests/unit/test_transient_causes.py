@@ -1,10 +1,17 @@
 """Which errors can pass because of what they were raised from, or of what they hold."""
 
+from typing import NoReturn
+
 import pytest
 from pydantic_ai.exceptions import FallbackExceptionGroup, ModelHTTPError, UnexpectedModelBehavior
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from pydantic_ai_assay import JudgementError
+from pydantic_ai_assay import Judge, JudgementError, Panel
 from pydantic_ai_assay.execution.transient import is_transient
+from pydantic_ai_assay.runs.judgement import cause_of
+
+pytestmark = pytest.mark.anyio
 
 BUSY = ModelHTTPError(status_code=429, model_name='gpt', body=None)
 REFUSED = ModelHTTPError(status_code=401, model_name='gpt', body=None)
@@ -62,3 +69,24 @@ def test_a_circle_of_causes_ends() -> None:
     first, second = ValueError('first'), ValueError('second')
     first.__cause__, second.__cause__ = second, first
     assert not is_transient(first)
+
+
+async def test_a_judge_is_asked_again_if_one_of_its_votes_could_have_been_another() -> None:
+    """Which of them failed first does not matter."""
+    asked: list[str] = []
+
+    def model(messages: list[ModelMessage], info: AgentInfo) -> NoReturn:
+        asked.append('')
+        raise BUSY if len(asked) == 3 else REFUSED
+
+    judge = Judge('It is polite', name='polite', model=FunctionModel(model), samples=3)
+    panel = Panel([judge, Judge('It is short', name='short', model=FunctionModel(model))])
+    with pytest.raises(JudgementError) as missing:
+        await panel.judge(output='Hi')
+    assert len(asked) == 4
+    assert is_transient(missing.value)
+
+
+def test_an_error_that_ends_more_than_its_vote_is_the_cause() -> None:
+    interrupt = KeyboardInterrupt()
+    assert cause_of([interrupt, ValueError()]) is interrupt

@@ -389,6 +389,8 @@ class Pipeline:
         attached = evaluation.attached
         if inspect.isawaitable(settlement.value):
             attached.needs_event_loop()
+            # One attempt has two parts here.
+            evaluation.attempts -= 1
             evaluation.awaitable = settlement.value
             self._start(evaluation)
             return

@@ -7,6 +7,8 @@ from typing import cast
 
 from pydantic_ai.exceptions import FallbackExceptionGroup, ModelAPIError, ModelHTTPError
 
+from ..runs.judgement import VoteErrors
+
 __all__ = ('is_loop_conflict', 'is_transient')
 
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
@@ -34,7 +36,7 @@ def _can_pass(error: BaseException | None, seen: frozenset[int]) -> bool:
     seen |= {id(error)}
     if isinstance(error, ExceptionGroup):
         members = cast('ExceptionGroup[Exception]', error).exceptions
-        enough = any if isinstance(error, FallbackExceptionGroup) else all
+        enough = any if isinstance(error, FallbackExceptionGroup | VoteErrors) else all
         return enough(_can_pass(member, seen) for member in members)
     return _can_pass(error.__cause__, seen)
 

@@ -18,7 +18,7 @@ from pydantic_ai.models import KnownModelName, Model
 from pydantic_ai.settings import ModelSettings
 
 from ..errors import ConfigurationError, JudgementError, describe
-from ..runs.judgement import Vote
+from ..runs.judgement import Vote, cause_of
 from .agent import describe_agent, describe_model
 from .canaries import CRITERION, CanaryReport, release, warn_of
 from .case import JudgeCase
@@ -198,7 +198,7 @@ class Judge(Grader):
             errors = [error for _, error in polled if error is not None]
             several = '' if self.samples == 1 else f' ({len(valid)} of {self.samples} votes, {needed} needed)'
             listed = '; '.join(dict.fromkeys(map(describe, errors)))
-            raise JudgementError(f'{self._name} gave no verdict{several}: {listed}') from errors[0]
+            raise JudgementError(f'{self._name} gave no verdict{several}: {listed}') from cause_of(errors)
         reading = self._scale.combine(valid)
         return Verdict(
             value=reading.value,

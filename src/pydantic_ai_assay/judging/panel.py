@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any, Literal, cast, get_args
 
 from ..errors import ConfigurationError, JudgementError
+from ..runs.judgement import cause_of
 from .answer import Answer, ask_all
 from .cascade import Cascade
 from .case import JudgeCase
@@ -140,7 +141,7 @@ class Panel(Grader):
             raise JudgementError(
                 f'{self.get_default_evaluation_name()}: {answered} of {len(answers)} members gave a verdict, and quorum '
                 f'is {quorum}. Without a verdict: {failed}.'
-            ) from errors[0]
+            ) from cause_of(errors)
 
     def _combined(self, verdicts: Sequence[Verdict]) -> tuple[bool | float | str, bool | None]:
         if self.combine == 'mean':

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from pydantic_ai.usage import RunUsage
 
-__all__ = ('UNFINISHED', 'Judgement', 'JudgementLog', 'OpenVote', 'Vote', 'current_log')
+__all__ = ('UNFINISHED', 'Judgement', 'JudgementLog', 'OpenVote', 'Vote', 'VoteErrors', 'cause_of', 'current_log')
 
 UNFINISHED = 'unfinished'
 """The `error` of a call that was not over when the outcome was made."""
@@ -88,6 +88,18 @@ class Judgement:
     def without_content(self) -> Judgement:
         """The judgement without reasons, which may quote the run."""
         return replace(self, votes=tuple(replace(vote, reason=None) for vote in self.votes))
+
+
+class VoteErrors(ExceptionGroup[Exception]):
+    """Why votes are missing. One error that can pass is enough to ask again: the votes may then be enough."""
+
+
+def cause_of(errors: Sequence[BaseException]) -> BaseException:
+    """What a judgement without a verdict is raised from: the error of its votes, or all of them together."""
+    if len(errors) == 1:
+        return errors[0]
+    exceptions = [error for error in errors if isinstance(error, Exception)]
+    return VoteErrors('Votes are missing', exceptions) if len(exceptions) == len(errors) else errors[0]
 
 
 class JudgementLog:

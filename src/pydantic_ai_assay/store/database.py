@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cached_property
@@ -49,6 +50,8 @@ class Database:
         engine = create_engine(self.url, hide_parameters=True, connect_args=self._connect_args())
         if self.is_sqlite:
             _set_up_sqlite(engine)
+        # For whoever drops a store without closing it.
+        weakref.finalize(self, engine.dispose).atexit = False
         return engine
 
     @cached_property

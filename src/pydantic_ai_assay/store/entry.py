@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,6 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 from pydantic_ai.usage import RunUsage
-from pydantic_core import to_json
 from pydantic_evals.evaluators import EvaluatorSpec
 
 from ..errors import WithheldError, describe
@@ -20,7 +20,7 @@ from .compression import pack, pack_json, to_document
 from .messages import encode_messages
 from .stored_spans import RunSpans, encode_spans
 from .tally import Cell, Contribution, Observed
-from .text import clean_text, path_text, preview_text, short_text
+from .text import clean_text, path_text, preview_text, safe_repr, short_text
 from .values import ValueEncoder
 
 __all__ = ('Entry', 'PreparedOutcome', 'encode_entry', 'encode_outcome', 'micros', 'row_of', 'spec_text')
@@ -161,7 +161,8 @@ def _preview(value: Any) -> str | None:
     if isinstance(document, dict):
         known = cast('dict[str, Any]', document)
         document = known.get('fields', known.get('shown', known))
-    return preview_text(to_json(document, serialize_unknown=True, inf_nan_mode='constants').decode(errors='replace'))
+    # Unlike that of Pydantic, this takes lone surrogates, which the text is then freed of.
+    return preview_text(json.dumps(document, ensure_ascii=False, separators=(',', ':'), default=safe_repr))
 
 
 def _content_of(run: RunRecord) -> bytes:

@@ -1,0 +1,121 @@
+"""`assay report`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import DEFAULT_STORE, EXIT_UNMET, JsonOption, StoreOption, app, opened
+from .terminal import print_json, print_unmet
+
+if TYPE_CHECKING:
+    from ..reports.report import Report
+    from ..store.aggregation import AggregateFilter
+    from ..store.reader import Reader
+
+__all__ = ('report',)
+
+
+@app.command()
+def report(
+    store: StoreOption = DEFAULT_STORE,
+    since: Annotated[
+        str, typer.Option(metavar='TIME', help="Where it begins: '7d' ago, or a date or time (UTC).")
+    ] = '7d',
+    until: Annotated[str | None, typer.Option(metavar='TIME', help='Where it ends; now if left out.')] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar='NAMES', help='What to tell apart: agent, path, evaluator, variant, model, and minute, hour or day.'
+        ),
+    ] = 'agent,evaluator',
+    agent: Annotated[str | None, typer.Option(metavar='NAME', help='Only runs of this agent or function.')] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar='NAMES', help="Only runs of this whole agent path: 'planner > researcher'.")
+    ] = None,
+    evaluator: Annotated[str | None, typer.Option(metavar='NAME', help='Only what this evaluator said.')] = None,
+    fingerprint: Annotated[str | None, typer.Option(metavar='HASH', help='Only the evaluator of this one.')] = None,
+    variant: Annotated[str | None, typer.Option(metavar='NAME', help='Only runs of this variant.')] = None,
+    model: Annotated[str | None, typer.Option(metavar='NAME', help='Only runs of this model.')] = None,
+    series: Annotated[
+        str, typer.Option(metavar='NAME', help='A re-judging of stored runs, not what was judged online.')
+    ] = '',
+    level: Annotated[float, typer.Option(metavar='SHARE', help='The level of the intervals.')] = 0.95,
+    pool: Annotated[
+        bool, typer.Option('--pool', help='Take scores of different versions of an evaluator together.')
+    ] = False,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='NAME=NUMBER', help='Exit with 1 unless the lower end of the interval reaches the number.'
+        ),
+    ] = None,
+    min_coverage: Annotated[
+        float | None, typer.Option(metavar='SHARE', help='Exit with 1 if less of what was due has a score.')
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Rates and means with intervals, coverage and cost, over a window of time."""
+    from ..reports.bound import bound_of, unmet_bounds, unmet_coverage
+    from ..reports.dimension import dimensions_of
+    from ..reports.document import report_document
+    from ..reports.making import read_report
+    from ..reports.window import Window
+    from ..store.aggregation import AggregateFilter
+    from .report_view import print_report
+
+    dimensions = dimensions_of(by)
+    window = Window.of(since, until)
+    bounds = [bound_of(each) for each in fail_under or ()]
+    where = AggregateFilter(
+        target=agent,
+        agent_path=path_of(path),
+        evaluator=evaluator,
+        fingerprint=fingerprint,
+        variant=variant,
+        model=model,
+        series=series,
+    )
+
+    def ask(reader: Reader) -> tuple[Report, list[str]]:
+        made = read_report(reader, window, by=dimensions, where=where, level=level, pool=pool)
+        if not made.sections:
+            require_what_is_named(reader, where)
+        return made, [each.name for each in reader.evaluators()]
+
+    with opened(store) as source:
+        made, evaluators = source.ask(ask)
+    unmet = unmet_bounds(made, bounds, evaluators)
+    if min_coverage is not None:
+        unmet += unmet_coverage(made, min_coverage)
+    if json:
+        print_json(report_document(made, unmet))
+    else:
+        print_report(made)
+    print_unmet(each.reason for each in unmet)
+    if unmet:
+        raise typer.Exit(EXIT_UNMET)
+
+
+def path_of(text: str | None) -> tuple[str, ...] | None:
+    """An agent path, from its names between `>`."""
+    return None if text is None else tuple(name.strip() for name in text.split('>') if name.strip())
+
+
+def require_what_is_named(reader: Reader, where: AggregateFilter) -> None:
+    """Say which of the names there is not, where nothing was found.
+
+    Raises:
+        UnknownNameError: If there is one.
+    """
+    from ..reports.known import require_names
+
+    require_names(
+        reader,
+        agent=where.target,
+        evaluator=where.evaluator,
+        variant=where.variant,
+        model=where.model,
+        series=where.series or None,
+    )

@@ -1,0 +1,54 @@
+"""Running asynchronous code to its end in a thread that has no running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+__all__ = ('run_on_thread_loop',)
+
+_T = TypeVar('_T')
+
+
+def run_on_thread_loop(start: Callable[[], Coroutine[Any, Any, _T]], instead: str) -> _T:
+    """Run something to its end on the event loop of the thread.
+
+    That is the loop which the `run_sync` of agents uses: the clients of models belong to one.
+
+    Args:
+        start: What to run.
+        instead: What to call where an event loop runs in this thread.
+
+    Raises:
+        RuntimeError: If one does.
+    """
+    task = _thread_loop(instead).create_task(start())
+    loop = task.get_loop()
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:
+        if not task.done():
+            # Ctrl-C leaves the loop, and the task where it was.
+            task.cancel()
+            with suppress(asyncio.CancelledError, KeyboardInterrupt):
+                loop.run_until_complete(task)
+        raise
+
+
+def _thread_loop(instead: str) -> asyncio.AbstractEventLoop:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise RuntimeError(f'An event loop runs in this thread: await `{instead}` instead.')
+    # A thread may have none yet.
+    with suppress(RuntimeError):
+        loop = asyncio.get_event_loop()
+        if not loop.is_closed():
+            return loop
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop
