@@ -110,7 +110,8 @@ class TableFile:
     def write(self) -> None:
         """Write the file."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self._columns), restval='', lineterminator='\n')
+        # Before Python 3.13, what the line terminator has is all that is quoted; RFC 4180 has this one.
+        writer = csv.DictWriter(text, list(self._columns), restval='', lineterminator='\r\n')
         writer.writeheader()
         writer.writerows(self._rows)
         replace_text(self._path, text.getvalue())
