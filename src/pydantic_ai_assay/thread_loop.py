@@ -34,6 +34,9 @@ def run_on_thread_loop(start: Callable[[], Coroutine[Any, Any, _T]], instead: st
             task.cancel()
             with suppress(asyncio.CancelledError, KeyboardInterrupt):
                 loop.run_until_complete(task)
+        # Ctrl-C may have left the loop before it told those who wait for the task to end, such as worker threads, and they
+        # would keep the process from ending.
+        loop.run_until_complete(asyncio.sleep(0))
         raise
 
 

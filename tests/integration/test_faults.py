@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Collected, Gate, counted
-from evaluators import Awaiting, Context, NotEmpty
+from evaluators import Awaiting, Calling, Context, NotEmpty
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import RunTimedOut
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
@@ -299,3 +299,27 @@ async def test_whatever_makes_a_record_can_hand_it_in(collected: Collected) -> N
     await wait_for_evaluations()
     assert collected.values == {'NotEmpty': True}
     assert collected.run.target == 'archive'
+
+
+class Incomparable:
+    """What a config may hold, such as a table of numbers, that is neither equal to anything nor different."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError('ambiguous')
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+
+async def test_configs_that_cannot_be_compared_are_two(collected: Collected) -> None:
+    first = OnlineEvalConfig(default_sink=collected, metadata={'table': Incomparable()})
+    second = OnlineEvalConfig(default_sink=collected, metadata={'table': Incomparable()})
+    agent = Agent(
+        TestModel(),
+        capabilities=[
+            OnlineEvaluation(evaluators=[NotEmpty()], config=first),
+            OnlineEvaluation(evaluators=[Calling(lambda ctx: True, 'other')], config=second),
+        ],
+    )
+    await agent.run('hi')
+    await wait_for_evaluations()
+    assert collected.statuses == {'NotEmpty': 'scored', 'other': 'scored'}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -10,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from databases import a_database, database_url, drop_database, postgres_url, sqlite_url
 from sqlalchemy import inspect, text
+from store_samples import BOUND, a_run, an_outcome, submit
 
 import pydantic_ai_assay.store.migration as migration
 from pydantic_ai_assay.store.database import Database
@@ -133,3 +135,16 @@ def test_a_migration_can_be_taken_back(database_url: str) -> None:
         command.downgrade(config, 'base')
     assert described(database) == {}
     database.close()
+
+
+def test_many_stores_of_a_process_are_made_at_once(tmp_path: Path) -> None:
+    """Alembic knows one current migration only."""
+    stores = [Store(f'sqlite:///{tmp_path / f"{number}.db"}') for number in range(12)]
+    for number, store in enumerate(stores):
+        run = a_run(number)
+        submit(store, (run, [an_outcome(run)]))
+    assert all(store.flush(BOUND) for store in stores)
+    assert [[each.run_id for each in store.runs().items] for store in stores] == [
+        [f'run-{number}'] for number in range(12)
+    ]
+    assert all(store.close() for store in stores)

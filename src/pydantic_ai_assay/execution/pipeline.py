@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 from ..budget import Budget
@@ -239,11 +238,14 @@ class Pipeline:
         for evaluation in evaluations:
             for follower in evaluation.followers:
                 follower.begin()
-        for config, group in groupby(evaluations, key=attrgetter('config')):
-            if config.redact is None:
-                self._admit_all(group)
+        # By identity: what a config holds, such as metadata, need not take a comparison.
+        for _, group in groupby(evaluations, key=lambda each: id(each.config)):
+            together = tuple(group)
+            redact = together[0].config.redact
+            if redact is None:
+                self._admit_all(together)
             else:
-                self._redact(config.redact, tuple(group))
+                self._redact(redact, together)
         if not evaluations:
             submission.discard()
 

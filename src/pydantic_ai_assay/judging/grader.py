@@ -172,6 +172,8 @@ def _run(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
             task.cancel()
             with suppress(asyncio.CancelledError, KeyboardInterrupt):
                 task.get_loop().run_until_complete(task)
+        # Those who wait for the task to end, such as worker threads, are told by the loop, which Ctrl-C may have left before.
+        task.get_loop().run_until_complete(asyncio.sleep(0))
         raise
 
 

@@ -154,7 +154,8 @@ def _parsed(text: str, limit: int = 100_000) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # What is judged must not end the judging, by being nested more deeply than can be read.
         return text
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 from sqlalchemy import Connection, inspect, text
 
@@ -11,10 +13,17 @@ from .database import Database
 from .errors import SchemaError
 from .schema import REVISION, VERSION_TABLE
 
-__all__ = ('migrate', 'require_schema', 'revision_of')
+__all__ = ('MigrationTurns', 'migrate', 'require_schema', 'revision_of')
 
 _LOCK = 0x617373
 """The number of the advisory lock under which PostgreSQL is migrated."""
+
+
+class MigrationTurns:
+    """What keeps the threads of a process from migrating at once."""
+
+    lock: ClassVar[threading.Lock] = threading.Lock()
+    """A forked child makes another one."""
 
 
 def migrate(url: str) -> str:
@@ -86,4 +95,6 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option('script_location', str(Path(__file__).parent / 'migrations').replace('%', '%%'))
     config.attributes['connection'] = connection
-    command.upgrade(config, REVISION)
+    # Alembic has one current migration per process, whatever thread asks.
+    with MigrationTurns.lock:
+        command.upgrade(config, REVISION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from .aggregation import AggregateBy, AggregateFilter, Step
 from .database import Database, explained
 from .entry import Entry, encode_entry, encode_outcome, micros, row_of
 from .errors import SchemaError, StoreError
-from .migration import require_schema, revision_of
+from .migration import MigrationTurns, require_schema, revision_of
 from .reader import Reader
 from .retention import Retention, duration_of
 from .rows import (
@@ -369,6 +370,7 @@ def _finish() -> None:
 
 
 def _begin_in_child() -> None:
+    MigrationTurns.lock = threading.Lock()
     for writer in list(_WRITERS):
         writer.begin_in_child()
 
