@@ -32,6 +32,10 @@ class Spin(Evaluator):
 
     index: int
 
+    def get_default_evaluation_name(self) -> str:
+        """A name of its own for each."""
+        return f'Spin {self.index}'
+
     def evaluate(self, ctx: EvaluatorContext) -> bool:
         """Compute."""
         return _spin(CPU_SECONDS)
