@@ -83,6 +83,7 @@ class EvaluatorTypes:
 
     def __get_pydantic_core_schema__(self, source_type: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Describe a list of evaluators in the JSON schema of agent specs."""
+        # `|` takes no members that are only known when this runs.
         evaluator: Any = Union[tuple(build_schema_types(self._by_name))]  # noqa: UP007
         with_settings: Any = create_model(
             'OnlineEvaluator', __base__=_settings_model(OnlineEvaluator), evaluator=(evaluator, ...)
@@ -338,6 +339,7 @@ def _data_type(hint: Any) -> Any | None:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         members = [member for argument in arguments if (member := _data_type(argument)) is not None]
+        # As above: the members are in a list.
         return Union[tuple(members)] if members else None  # noqa: UP007
     if origin is Literal or hint in (Any, bool, int, float, str, NoneType):
         return hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from .errors import ConfigurationError, describe, warn_safely
 
@@ -83,8 +83,8 @@ def _raw_values() -> _Raw:
     data = getattr(environ, '_data', None)
     if environ is not _ENVIRON or not isinstance(data, dict):
         return tuple(map(environ.get, SWITCHES))
-    get: Any = data.get  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return tuple([get(key) for key in _KEYS])
+    known = cast('dict[Any, Any]', data)
+    return tuple([known.get(key) for key in _KEYS])
 
 
 def _reread(raw: _Raw, known: Switches) -> Switches:

@@ -28,7 +28,7 @@ from pydantic_ai_assay import (
     wait_for_evaluations,
 )
 from pydantic_ai_assay.runs.judgement import Judgement, Vote
-from pydantic_ai_assay.runs.spans import SpanCapture
+from pydantic_ai_assay.runs.run_spans import RunSpans
 from pydantic_ai_assay.store.aggregation import AggregateFilter
 from pydantic_ai_assay.store.errors import SchemaError, StoreUnavailableError, UnknownRunError
 from pydantic_ai_assay.store.reader import Reader
@@ -617,7 +617,7 @@ def test_the_spans_of_a_stored_run_are_a_tree_again(store: Store) -> None:
     assert [node.attributes['word'] for node in found] == ['a']
     assert found[0].duration >= timedelta()
     assert context.run.spans is not None
-    spans: SpanCapture = context.run.spans
+    spans: RunSpans = context.run.spans
     assert len(list(spans.all_spans())) >= 1
     spans.close()
 

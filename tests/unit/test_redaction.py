@@ -502,9 +502,9 @@ def test_spans_are_mapped_when_they_are_looked_at(captured: Captured) -> None:
     assert run.spans is not None
     (child,) = run.spans.all_spans()
     assert child.name == 'child [HIDDEN]'
-    assert run.spans.is_open
+    assert spans.is_open
     end()
-    assert not run.spans.is_open
+    assert not spans.is_open
     tree = run.spans.tree()
     assert run.spans.tree() is tree
     (root,) = tree.roots

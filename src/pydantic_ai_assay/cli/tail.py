@@ -68,6 +68,7 @@ def _outcomes(store: Store, lines: int, interval: float | None) -> Iterator[Stor
     yield from latest[-lines:] if lines else ()
     number, is_away = latest[-1].number if latest else 0, False
     while interval is not None:
+        # Neither database tells another process of what is written, so the command asks. Ctrl-C ends the wait.
         time.sleep(interval)
         try:
             new = store.tail(number)

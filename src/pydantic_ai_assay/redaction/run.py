@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import ReadableSpan
 from pydantic_evals.otel import SpanNode, SpanTree, SpanTreeRecordingError
@@ -15,7 +15,7 @@ from .exceptions import error_or_none
 from .values import MarkedNames, TextFunction, ValueMapper
 
 if TYPE_CHECKING:
-    from ..runs.spans import SpanCapture
+    from ..runs.run_spans import RunSpans
 
 __all__ = ('map_run', 'map_text')
 
@@ -54,14 +54,14 @@ def map_run(run: RunRecord, function: TextFunction, marked: MarkedNames | None) 
         attributes=mapped(run.attributes),
         recorded_metrics=mapped(run.recorded_metrics),
         baggage=mapped(dict(run.baggage)),
-        spans=None if run.spans is None else cast('SpanCapture', _MappedSpans(run.spans, function, marked)),
+        spans=None if run.spans is None else _MappedSpans(run.spans, function, marked),
     )
 
 
 class _MappedSpans:
     """A run's spans, mapped when they are looked at: the run's own may end only after the run was handed over."""
 
-    def __init__(self, source: SpanCapture, function: TextFunction, marked: MarkedNames | None) -> None:
+    def __init__(self, source: RunSpans, function: TextFunction, marked: MarkedNames | None) -> None:
         self._source = source
         self._function = function
         self._marked = marked
@@ -69,11 +69,6 @@ class _MappedSpans:
         self._tree: SpanTree | None = None
         self._lock = threading.RLock()
         self.recording_error = source.recording_error
-
-    @property
-    def is_open(self) -> bool:
-        """Whether spans are still being added."""
-        return self._source.is_open
 
     def close(self) -> None:
         """Stop capturing."""

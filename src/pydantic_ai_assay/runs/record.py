@@ -19,7 +19,7 @@ from pydantic_evals.online import SpanReference
 from ..errors import WithheldError
 
 if TYPE_CHECKING:
-    from .spans import SpanCapture
+    from .run_spans import RunSpans
 
 __all__ = ('RUN_OUTCOMES', 'RunOutcome', 'RunRecord')
 
@@ -92,7 +92,7 @@ class RunRecord:
     """The OpenTelemetry baggage in force when the run started."""
     record_content: bool = True
     """Whether prompts, outputs and reasons may go into events and stores (`ASSAY_RECORD_CONTENT`)."""
-    spans: SpanCapture | None = field(default=None, repr=False)
+    spans: RunSpans | None = field(default=None, repr=False)
     """The spans recorded during the run."""
 
     def without_content(self) -> RunRecord:

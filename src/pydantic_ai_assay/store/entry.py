@@ -18,7 +18,7 @@ from ..runs.outcome import EvaluationOutcome
 from ..runs.record import RunRecord
 from .compression import pack, pack_json, to_document
 from .messages import encode_messages
-from .stored_spans import RunSpans, encode_spans
+from .stored_spans import encode_spans
 from .tally import Cell, Contribution, Observed
 from .text import clean_text, path_text, preview_text, safe_repr, short_text
 from .values import ValueEncoder
@@ -88,7 +88,7 @@ def encode_entry(run: RunRecord, outcomes: Sequence[EvaluationOutcome], now: dat
     content = pack(_content_of(run))
     spans = None
     if run.record_content and run.spans is not None:
-        spans, _ = encode_spans(cast(RunSpans, run.spans), MAX_SPANS)
+        spans, _ = encode_spans(run.spans, MAX_SPANS)
     row['bytes'] = len(content) + len(spans or b'')
     entry = Entry(run_id=row['run_id'], run=row, content=content, spans=spans, tags=_tags_of(run.metadata))
     entry.outcomes = [encode_outcome(outcome, run.record_content, row) for outcome in outcomes]

@@ -5,42 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from opentelemetry.sdk.trace import ReadableSpan
 from pydantic_evals.otel import SpanNode, SpanTree, SpanTreeRecordingError
 
 from ..errors import describe
+from ..runs.run_spans import RunSpans
 from .compression import pack_json
 from .values import ValueEncoder, decode
 
-__all__ = ('RunSpans', 'StoredSpans', 'encode_spans')
+__all__ = ('StoredSpans', 'encode_spans')
 
 MAX_SPANS = 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class RunSpans(Protocol):
-    """What a context and a store need of a run's spans."""
-
-    recording_error: str | None
-
-    def all_spans(self) -> Iterator[ReadableSpan | SpanNode]:
-        """The spans, in any order."""
-        ...
-
-    def tree(self) -> SpanTree:
-        """The spans as a tree.
-
-        Raises:
-            SpanTreeRecordingError: If they were not recorded.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of what is only needed while spans are captured."""
-        ...
 
 
 class StoredSpans:

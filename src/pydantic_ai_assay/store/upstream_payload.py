@@ -46,7 +46,7 @@ def run_of_payload(payload: SinkPayload, now: datetime) -> RunRecord:
         attributes=context.attributes,
         recorded_metrics=context.metrics,
         span_context=span_context,
-        spans=_spans_of(payload),  # pyright: ignore[reportArgumentType]
+        spans=_spans_of(payload),
     )
 
 

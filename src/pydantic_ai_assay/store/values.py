@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from pathlib import PurePath
 from typing import Any, cast
 from uuid import UUID
@@ -355,6 +356,10 @@ def _decode_fewer(document: dict[str, Any]) -> dict[str, Any]:
     return {**fewer, '…': _decode_rest(document)}
 
 
+def _decode_text_form(read: Callable[[Any], Any], document: dict[str, Any]) -> Any:
+    return read(document['v'])
+
+
 _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     'text': _decode_text,
     'float': lambda document: float(document['v']),
@@ -375,5 +380,5 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     'object': _decode_object,
     'left_out': _decode_left_out,
     'cycle': _decode_cycle,
-    **{name: cast(Any, lambda document, read=read: read(document['v'])) for name, read in _READ.items()},  # pyright: ignore
+    **{name: partial(_decode_text_form, read) for name, read in _READ.items()},
 }

@@ -27,7 +27,15 @@ from pydantic_ai.tools import RunContext
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext
 from sqlalchemy import Engine, create_engine, event
 
-from pydantic_ai_assay import EvaluationOutcome, OnlineEvalConfig, OnlineEvaluation, SinkPayload, run_of
+from pydantic_ai_assay import (
+    EvaluationOutcome,
+    OnlineEvalConfig,
+    OnlineEvaluation,
+    OnlineEvaluator,
+    SinkPayload,
+    run_of,
+)
+from pydantic_ai_assay.execution.attached import attach
 from pydantic_ai_assay.testing import capture_evaluations
 
 DATABASE, ACTION, STOP = sys.argv[1:]
@@ -64,8 +72,8 @@ class Careful(Evaluator[Any, Any, Any]):
         if STOP == 'nowhere, and does not wait':
             await asyncio.sleep(0.5)
         if STOP in ('in the evaluation', 'before the sink', 'after the sink') and ACTION == 'start':
-            quick = f'assay:{run_of(ctx).run_id}:{QUICK}'
-            while (await DBOS.get_workflow_status_async(quick)).status != 'SUCCESS':  # pyright: ignore
+            quick = f'assay:{run_of(ctx).run_id}:{KEYS[0]}'
+            while (known := await DBOS.get_workflow_status_async(quick)) is None or known.status != 'SUCCESS':
                 await asyncio.sleep(0.01)
         await stop('in the evaluation')
         await stop('nowhere, and has no time')
@@ -118,8 +126,9 @@ def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
 config = OnlineEvalConfig(default_sink=FileSink())
 if STOP == 'nowhere, and has no time':
     config.shutdown_timeout = 0.0
-evaluation = OnlineEvaluation(id='quality', evaluators=[Quick(), Careful()], config=config)
-QUICK = evaluation._evaluators.attached[0].key  # pyright: ignore
+EVALUATORS = [OnlineEvaluator(evaluator=each) for each in (Quick(), Careful())]
+evaluation = OnlineEvaluation(id='quality', evaluators=EVALUATORS, config=config)
+KEYS = [attach(each).key for each in EVALUATORS]
 agent = Agent(
     FunctionModel(answer),
     name='support',
@@ -142,7 +151,7 @@ async def support(question: str) -> str:
     if STOP == 'in the workflow' and ACTION == 'start':
         while len(SCORES.read_text().splitlines()) < 2:
             await asyncio.sleep(0.01)
-        for key in (each.key for each in evaluation._evaluators.attached):  # pyright: ignore
+        for key in KEYS:
             await (await DBOS.retrieve_workflow_async(f'assay:{result.run_id}:{key}')).get_result(
                 polling_interval_sec=0.05
             )
