@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import at_once, caller_path, guardrail, judging, loop_lag, memory, process_end, throughput
+from . import at_once, caller_path, guardrail, judging, loop_lag, memory, process_end, store, throughput
 from .table import Row, as_json, as_markdown, as_text, check_markers, write_markdown
 
-TIMED = (caller_path, guardrail, loop_lag, throughput, judging)
+TIMED = (caller_path, guardrail, loop_lag, throughput, judging, store)
 """Measures of time, one after the other: nothing else may run beside them."""
 COUNTED = (at_once, process_end, memory)
 """Counts, which come out the same in company."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ QUESTIONS = (
 ANSWERS = {
     'return': 'Yes, gladly: within 30 days, and the label is free.',
     'broken': 'Read the terms and conditions.',
-    'invoices': 'Two are open, of March and of June. Would you like me to send them?',
+    'invoices': 'Those of March and of June. Would you like to see them?',
     'Iceland': 'We do, in about five days. Thank you for asking!',
     'address': 'Please open your profile and choose "Addresses".',
 }
@@ -208,15 +209,24 @@ def main() -> None:
     for left_over in DATABASE.parent.glob(f'{DATABASE.name}*'):
         left_over.unlink()
     store = Store(URL)
+    print('An agent answers eight customers. Each answer is judged once it is given, while the next one is made:\n')
     asyncio.run(answer_customers(store))
     store.close()
     assay('report')
     assay('show', 'run-3')
-    print(f'\nTo go on: assay runs --failed --store {URL}, or any other run of it with assay show.')
-    print(
-        "With a real model and Logfire: set OPENAI_API_KEY, give Agent the model 'openai:gpt-5.2', and begin with "
-        'logfire.configure() and logfire.instrument_pydantic_ai(); results then show under Live Evaluations.'
-    )
+    print_next_steps()
+
+
+def print_next_steps() -> None:
+    """Print what to type next."""
+    # In a checkout, the command is only where `make` has put it.
+    command = 'assay' if shutil.which('assay') else os.path.relpath(Path(sys.executable).with_name('assay'))
+    print('\nTo go on:')
+    print(f'  {command} runs --failed --store {URL}')
+    print(f'  {command} show run-6 --store {URL}')
+    print('  docs/quickstart.md, for evaluators on an agent of your own')
+    print("With a real model: set OPENAI_API_KEY, and give Agent the model 'openai:gpt-5.2'.")
+    print('In Logfire, under Live Evaluations: begin with logfire.configure() and logfire.instrument_pydantic_ai().')
 
 
 if __name__ == '__main__':

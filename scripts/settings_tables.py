@@ -1,7 +1,8 @@
 """The tables of docs/settings.md, made of the code: `python scripts/settings_tables.py [--check]`.
 
-A row is a field, or an environment variable. What it means is the docstring under the field; where a field comes from
-another package and has no docstring of ours, it is said here.
+A row is a field, an argument or an environment variable. What it means is the docstring under the field, or what the
+docstring of the function says of the argument; where a field comes from another package and has no docstring of ours, it is
+said here.
 """
 
 from __future__ import annotations
@@ -12,20 +13,37 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pydantic_ai_assay
-from pydantic_ai_assay import OnlineEvalConfig, OnlineEvaluation, OnlineEvaluator
+from pydantic_ai_assay import (
+    Budget,
+    Cascade,
+    Judge,
+    OnlineEvalConfig,
+    OnlineEvaluation,
+    OnlineEvaluator,
+    Panel,
+    Redactor,
+    assay_lifespan,
+    evaluate,
+    submit,
+)
 from pydantic_ai_assay.switches import ALLOWED, SWITCHES, Switches
+from pydantic_ai_assay.testing import capture_evaluations
 
-__all__ = ('CLASSES', 'ENVIRONMENT', 'LINKS', 'PAGE', 'WORDS', 'declarations', 'main', 'with_tables')
+__all__ = ('CALLABLES', 'CLASSES', 'ENVIRONMENT', 'LINKS', 'PAGE', 'WORDS', 'declarations', 'main', 'with_tables')
 
 PAGE = Path(__file__).parents[1] / 'docs' / 'settings.md'
-CLASSES = (OnlineEvaluator, OnlineEvalConfig, OnlineEvaluation)
+CLASSES = (OnlineEvaluator, OnlineEvalConfig, OnlineEvaluation, Judge, Panel, Cascade)
+"""Dataclasses, whose settings are their fields."""
+CALLABLES: tuple[Callable[..., Any], ...] = (Budget, Redactor, evaluate, submit, assay_lifespan, capture_evaluations)
+"""Functions, and classes that are called like them: their settings are their arguments."""
 ENVIRONMENT = 'environment'
 """What the markers of the table of environment variables name."""
 
@@ -130,13 +148,18 @@ class Declaration:
         return self.package not in ('pydantic_ai', 'pydantic_evals')
 
 
-def main(arguments: Sequence[str] | None = None, *, classes: Sequence[type[Any]] = CLASSES) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    classes: Sequence[type[Any]] = CLASSES,
+    callables: Sequence[Callable[..., Any]] = CALLABLES,
+) -> int:
     """Write the tables, or see whether they are what they would be. Returns 1 if they are not."""
     parser = argparse.ArgumentParser(description='Write the tables of docs/settings.md.')
     parser.add_argument('--check', action='store_true', help='write nothing; fail if a table is out of date')
     check = parser.parse_args(arguments).check
     old = PAGE.read_text(encoding='utf-8')
-    new = with_tables(old, classes=classes)
+    new = with_tables(old, classes=classes, callables=callables)
     if check and new != old:
         missing = [line for line in new.splitlines() if line not in old.splitlines()]
         print(f'docs/{PAGE.name} is out of date. Run `python scripts/settings_tables.py`.', *missing, sep='\n')
@@ -146,13 +169,17 @@ def main(arguments: Sequence[str] | None = None, *, classes: Sequence[type[Any]]
     return 0
 
 
-def with_tables(page: str, *, classes: Sequence[type[Any]] = CLASSES) -> str:
+def with_tables(
+    page: str, *, classes: Sequence[type[Any]] = CLASSES, callables: Sequence[Callable[..., Any]] = CALLABLES
+) -> str:
     """Put the tables between their markers.
 
     Raises:
-        ValueError: If a table has no place on the page, or more than one; if a field has no meaning.
+        ValueError: If a table has no place on the page, or more than one; if a field or an argument has no meaning.
     """
-    tables = {cls.__name__: _fields_table(cls) for cls in classes} | {ENVIRONMENT: _environment_table()}
+    tables = {cls.__name__: _fields_table(cls) for cls in classes}
+    tables |= {function.__name__: _arguments_table(function) for function in callables}
+    tables[ENVIRONMENT] = _environment_table()
     for name, table in tables.items():
         start, end = f'<!-- settings: {name} -->', '<!-- end -->'
         page, count = re.subn(
@@ -182,6 +209,60 @@ def _fields_table(cls: type[Any]) -> str:
         for field in shown
     ]
     return _table(['field', 'type', 'default', 'meaning'], rows)
+
+
+def _arguments_table(function: Callable[..., Any]) -> str:
+    definition, source = _definition_of(function)
+    arguments = definition.args
+    annotations = {
+        each.arg: each.annotation for each in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    }
+    if arguments.vararg is not None:
+        annotations[arguments.vararg.arg] = arguments.vararg.annotation
+    written = dict(zip([each.arg for each in arguments.kwonlyargs], arguments.kw_defaults, strict=True))
+    meanings = _meanings(function)
+    rows: list[list[str]] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        shown = str(parameter.replace(annotation=parameter.empty, default=parameter.empty))
+        annotation, default = annotations[name], written.get(name)
+        if shown not in meanings or annotation is None:
+            raise ValueError(f'{function.__name__}: the docstring says nothing of the argument {shown}.')
+        if parameter.default is parameter.empty:
+            default_text = 'none' if parameter.kind is parameter.VAR_POSITIONAL else 'required'
+        else:
+            default_text = f'`{ast.get_source_segment(source, default) if default else repr(parameter.default)}`'
+        rows.append(
+            [
+                f'`{shown}`',
+                _shown_type(_members(annotation, function.__module__)),
+                default_text,
+                _without_default(meanings[shown], parameter.default),
+            ]
+        )
+    return _table(['argument', 'type', 'default', 'meaning'], rows)
+
+
+def _definition_of(function: Callable[..., Any]) -> tuple[ast.FunctionDef, str]:
+    """How a function is written; of a class its `__init__`."""
+    made = vars(function)['__init__'] if isinstance(function, type) else function
+    source = textwrap.dedent(inspect.getsource(made))
+    (definition,) = ast.parse(source).body
+    assert isinstance(definition, ast.FunctionDef)
+    return definition, source
+
+
+def _meanings(function: Callable[..., Any]) -> dict[str, str]:
+    """What docstrings say of each argument under `Args:`."""
+    described = [function, vars(function)['__init__']] if isinstance(function, type) else [function]
+    found: dict[str, str] = {}
+    for each in described:
+        section = re.search(r'^Args:\n((?: +.*\n|\n)*)', f'{inspect.getdoc(each) or ""}\n', re.M)
+        name = ''
+        for line in textwrap.dedent(section[1]).splitlines() if section is not None else ():
+            start = re.match(r'(\*{0,2}\w+): (.*)', line)
+            name = name if start is None else start[1]
+            found[name] = f'{found.get(name, "")} {line.strip()}' if start is None else start[2]
+    return {name: meaning.strip() for name, meaning in found.items()}
 
 
 def _environment_table() -> str:
@@ -245,30 +326,47 @@ def _linked(key: str) -> str:
 
 
 def _type(declaration: Declaration) -> str:
-    members = [f'`{member}`' for member in _members(declaration.annotation, declaration.owner)]
-    return ' or '.join([', '.join(members[:-1]), members[-1]] if members[1:] else members)
+    return _shown_type(_members(declaration.annotation, declaration.owner.__module__))
 
 
-def _members(annotation: ast.expr, owner: type[Any]) -> list[str]:
-    """The members of a union, with those of the aliases that only its module knows, and the values of a `Literal`."""
+def _shown_type(members: Sequence[str]) -> str:
+    quoted = [f'`{member}`' for member in members]
+    return ' or '.join([', '.join(quoted[:-1]), quoted[-1]] if quoted[1:] else quoted)
+
+
+def _members(annotation: ast.expr, module: str) -> list[str]:
+    """The members of a union, with those of the aliases that only the package knows, and the values of a `Literal`."""
     if isinstance(annotation, ast.BinOp):
-        return [*_members(annotation.left, owner), *_members(annotation.right, owner)]
+        return [*_members(annotation.left, module), *_members(annotation.right, module)]
+    if isinstance(annotation, ast.Subscript) and isinstance(annotation.value, ast.Name):
+        inner = annotation.slice
+        if annotation.value.id == 'Literal':
+            return [ast.unparse(value) for value in (inner.elts if isinstance(inner, ast.Tuple) else [inner])]
+        if annotation.value.id == 'SkipJsonSchema':
+            return _members(inner, module)
     if isinstance(annotation, ast.Name):
-        module = sys.modules[owner.__module__]
-        known = vars(module).get(annotation.id)
+        known = vars(sys.modules[module]).get(annotation.id)
         if get_origin(known) is Literal:
             return [repr(value) for value in get_args(known)]
-        alias = _aliases(owner.__module__).get(annotation.id)
-        if alias is not None and annotation.id not in pydantic_ai_assay.__all__:
-            return _members(alias, owner)
-    return [re.sub(r'\b[a-z_]+\.(?=[A-Z])', '', ast.unparse(annotation))]
+        if annotation.id not in pydantic_ai_assay.__all__:
+            found = _alias(annotation.id, module)
+            if found is not None:
+                return _members(*found)
+    return [re.sub(r'\b[a-z_]+\.(?=[A-Z])|\[Any(, Any)*\]', '', ast.unparse(annotation))]
 
 
 @cache
-def _aliases(module: str) -> dict[str, ast.expr]:
-    body = ast.parse(inspect.getsource(sys.modules[module])).body
-    assigned = [(node.targets[0], node.value) for node in body if isinstance(node, ast.Assign)]
-    return {target.id: value for target, value in assigned if isinstance(target, ast.Name)}
+def _alias(name: str, module: str) -> tuple[ast.expr, str] | None:
+    """What a name of ours stands for, with the module where that is said."""
+    if not module.startswith(pydantic_ai_assay.__name__):
+        return None
+    loaded = sys.modules[module]
+    for node in ast.parse(inspect.getsource(loaded)).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
+            return node.value, module
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+            return _alias(name, import_module(f'{"." * node.level}{node.module}', loaded.__package__).__name__)
+    return None
 
 
 def _default(field: Field[Any], declaration: Declaration) -> str:

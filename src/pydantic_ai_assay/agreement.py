@@ -19,8 +19,8 @@ from .analysis import (
     self_consistency,
 )
 from .errors import ConfigurationError
-from .known_names import require_evaluator, require_feedback
 from .known_store import known_store
+from .reports.known import require_evaluator, require_feedback
 from .reports.names import require_known
 from .runs.outcome import EvaluationOutcome
 from .stored_runs import each_run, unless_gone, up_to_now
@@ -223,7 +223,12 @@ def _compared(
     if others is not None:
         there = _verdicts(asked, kind, others)
         both = [run_id for run_id in verdicts if run_id in there]
-        swapped = position_consistency([verdicts[i] for i in both], [there[i] for i in both], level=asked.level)
+        swapped = position_consistency(
+            [verdicts[i] for i in both],
+            [there[i] for i in both],
+            probabilities=[outcomes[i].probability for i in both],
+            level=asked.level,
+        )
     return JudgeAgreement(
         evaluator=EvaluatorIdentity(name=last.evaluator, version=last.evaluator_version, fingerprint=last.fingerprint),
         series=series,
@@ -241,9 +246,7 @@ def _compared(
             level=asked.level,
         ),
         corrected=_corrected(asked, kind, runs, verdicts, outcomes),
-        self_consistency=self_consistency(
-            [votes for outcome in outcomes.values() for votes in _votes(outcome)], level=asked.level
-        ),
+        self_consistency=_self_consistency(asked, outcomes),
         position_consistency=swapped,
     )
 
@@ -302,6 +305,16 @@ def _verdict(asked: _Asked, kind: LabelKind, outcome: EvaluationOutcome) -> bool
         elif kind == 'pass' and asked.threshold is not None:
             return value >= asked.threshold
     return None
+
+
+def _self_consistency(asked: _Asked, outcomes: Mapping[str, EvaluationOutcome]) -> Estimate:
+    votes = [(outcome, of_judge) for outcome in outcomes.values() for of_judge in _votes(outcome)]
+    return self_consistency(
+        [of_judge for _, of_judge in votes],
+        probabilities=[outcome.probability for outcome, _ in votes],
+        runs=[outcome.run_id for outcome, _ in votes],
+        level=asked.level,
+    )
 
 
 def _votes(outcome: EvaluationOutcome) -> list[list[Hashable]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 from .errors import ConfigurationError, warn_safely
 from .runs.clock import TIMEKEEPER
+from .runs.judgement import UNFINISHED, Judgement, Vote
 
 __all__ = ('Admission', 'Budget', 'BudgetState', 'Per')
 
@@ -30,6 +32,10 @@ _RATE_MEMORY_LIMITS = (1 / 2_000, 1 / 8)
 """How long the rate of offers is remembered at least and at most, as a share of the window."""
 _EXTRA_LIMITS = (0.01, 0.05)
 """By how much longer than it is the window is planned, at least and at most, as a share of it."""
+
+
+_CUT_SHORT = frozenset((UNFINISHED, 'CancelledError', 'Cancelled', 'TimeoutError'))
+"""Errors of calls that were ended from outside: the model may have answered, and will be paid for, all the same."""
 
 
 @dataclass(kw_only=True, frozen=True, eq=False, slots=True)
@@ -73,7 +79,8 @@ class BudgetState:
     stopped: int
     """How many of those met a share of 0.0: no score stands for them."""
     unpriced: int
-    """How many settled without a known cost, so that the mean cost was counted; 0 for a number of evaluations."""
+    """How many settled with a cost that was not known, or not all of it, so that a mean was counted for what was not; 0 for
+    a number of evaluations."""
 
 
 class Budget:
@@ -117,7 +124,7 @@ class Budget:
         self._limit = float(usd if usd is not None else evaluations or 0)
         self._cost = 1.0 if usd is None else self._limit * _FIRST_COST
         self._mean_cost = self._cost
-        self._known_costs = self._unknown_costs = 0
+        self._priced = self._known_costs = self._unknown_costs = 0
         self._has_warned = False
         self._rate = 0.0
         self._last_offer = -math.inf
@@ -160,22 +167,29 @@ class Budget:
             self._open.add(admission)
             return admission
 
-    def settle(self, admission: Admission, cost: Decimal | float | None) -> None:
+    def settle(
+        self, admission: Admission, spent: Judgement | Decimal | float | None, *, aside: Sequence[Judgement] = ()
+    ) -> None:
         """Count what an admitted evaluation cost, in the window in which it was admitted.
+
+        A call whose cost is not known counts as the mean of the evaluation's other calls; where none is known, the evaluation
+        counts as the mean of recent ones. A call that failed before a model answered costs nothing.
 
         Args:
             admission: The admission. Once settled or released, it counts no more.
-            cost: In USD. `None` where that is not known: then the mean of recent costs is counted.
+            spent: What its judges did, or the cost in USD. `None` where nothing is known of it.
+            aside: What judges did beside it, as canaries do. It is no part of what an evaluation is taken to cost.
         """
         with self.claim:
             self._now()
             if not self._close(admission):
                 return
-            amount = self._amount_of(cost)
+            spending = _spending_of(spent)
+            amount = self._amount_of(spending)
             if admission.window == self._start:
-                self._spent += self._cost if amount is None else amount
-                self._unpriced += amount is None
-            if amount is not None or self._has_warned or self._unknown_costs <= self._known_costs:
+                self._spent += amount + (0.0 if self.usd is None else self._amount_aside(aside))
+                self._unpriced += self.usd is not None and not spending.is_known
+            if self.usd is None or spending.is_known or self._has_warned or self._unknown_costs <= self._known_costs:
                 return
             self._has_warned = True
             told, counted = self._known_costs, self._cost
@@ -314,22 +328,27 @@ class Budget:
 
     # Costs
 
-    def _amount_of(self, cost: Decimal | float | None) -> float | None:
-        """What an evaluation counts for, if that is known. A known cost enters the mean."""
+    def _amount_of(self, spending: _Spending) -> float:
+        """What an evaluation counts for. A cost of which at least a part is known enters the mean."""
         if self.usd is None:
             return 1.0
-        amount = math.nan if cost is None else float(cost)
-        if not 0.0 <= amount < math.inf:
-            self._unknown_costs += 1
-            return None
-        self._known_costs += 1
-        if self._known_costs == 1:
-            self._mean_cost = amount
-        else:
-            self._mean_cost += (amount - self._mean_cost) / min(self._known_costs, _COST_MEMORY)
-        # One evaluation that costs more than the limit must not keep all later windows from learning better.
-        self._cost = min(self._mean_cost, self._limit)
-        return amount
+        self._known_costs += spending.is_known and spending.is_typical
+        self._unknown_costs += not spending.is_known
+        if spending.amount is None:
+            return self._cost
+        if spending.is_typical:
+            self._priced += 1
+            if self._priced == 1:
+                self._mean_cost = spending.amount
+            else:
+                self._mean_cost += (spending.amount - self._mean_cost) / min(self._priced, _COST_MEMORY)
+            # One evaluation that costs more than the limit must not keep all later windows from learning better.
+            self._cost = min(self._mean_cost, self._limit)
+        return spending.amount
+
+    def _amount_aside(self, aside: Sequence[Judgement]) -> float:
+        amounts = [_spending_of(each).amount for each in aside]
+        return sum(self._cost if amount is None else amount for amount in amounts)
 
     def _close(self, admission: Admission) -> bool:
         """Forget an admission. Returns whether it was open."""
@@ -341,6 +360,44 @@ class Budget:
             # Without a remainder of rounding when nothing is in flight.
             self._reserved = self._reserved - admission.reserved if self._in_flight else 0.0
         return True
+
+
+class _Spending(NamedTuple):
+    """What is known of what an evaluation cost."""
+
+    amount: float | None
+    """In USD; `None` where nothing is known of it."""
+    is_known: bool
+    """Whether all of it is known."""
+    is_typical: bool = True
+    """Whether it tells what others cost: that of calls that all failed does not."""
+
+
+def _spending_of(spent: Judgement | Decimal | float | None) -> _Spending:
+    if not isinstance(spent, Judgement):
+        amount = _amount(spent)
+        return _Spending(amount, amount is not None)
+    calls = [vote for vote in spent.votes if _is_call(vote)]
+    if not calls:
+        # Where none failed, they have not used a model, or have not told.
+        has_failed = all(vote.error is not None for vote in spent.votes)
+        return _Spending(0.0, True, is_typical=False) if has_failed else _Spending(None, False)
+    amounts = [_amount(vote.usage.cost) for vote in calls]
+    known = [amount for amount in amounts if amount is not None]
+    if not known:
+        return _Spending(None, False)
+    return _Spending(sum(known) / len(known) * len(calls), len(known) == len(calls))
+
+
+def _amount(cost: Decimal | float | None) -> float | None:
+    amount = math.nan if cost is None else float(cost)
+    return amount if 0.0 <= amount < math.inf else None
+
+
+def _is_call(vote: Vote) -> bool:
+    """Whether a vote may have cost something: a model answered, or may have. A refusal such as 429 costs nothing."""
+    usage = vote.usage
+    return usage.cost is not None or usage.requests > 0 or usage.total_tokens > 0 or vote.error in _CUT_SHORT
 
 
 def _check(usd: object, evaluations: object, per: object) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from string import Formatter
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import trace
 from pydantic_core import to_json
@@ -14,7 +15,7 @@ from pydantic_core import to_json
 from .errors import ConfigurationError
 from .runs.spans import shorten
 
-__all__ = ('CallSpans', 'name_of', 'record_return')
+__all__ = ('CallSpans', 'name_of', 'names_to_show', 'record_return', 'unwrapped')
 
 MAX_ATTRIBUTE = 16_384
 """Characters to which a recorded argument or return value is shortened."""
@@ -31,14 +32,14 @@ class CallSpans:
         *,
         msg_template: str | None,
         span_name: str | None,
-        extract_args: bool | Iterable[str],
+        extract_args: bool | Collection[str],
     ) -> None:
         """Read what a span of the function is to show.
 
         Raises:
             ConfigurationError: If `extract_args` names what is no parameter of the function.
         """
-        name = f'{getattr(function, "__module__", "")}.{name_of(function)}'.strip('.')
+        name = f'{getattr(unwrapped(function), "__module__", "")}.{name_of(function)}'.strip('.')
         self._template = f'Calling {name}' if msg_template is None else msg_template
         self._name = self._template if span_name is None else span_name
         self._shown = _shown(function, signature, extract_args)
@@ -65,24 +66,48 @@ def record_return(span: trace.Span, value: Any) -> None:
     span.set_attributes(_as_attributes({'return': value}, schema))
 
 
+def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a `functools.partial` calls, and anything else itself."""
+    while isinstance(function, partial):
+        function = cast('partial[Any]', function).func
+    return function
+
+
 def name_of(function: Callable[..., Any]) -> str:
-    """A function's qualified name, or that of its class where it is a callable object."""
+    """The qualified name of a function or of what a `functools.partial` calls; of a callable object, its class's."""
+    function = unwrapped(function)
     return getattr(function, '__qualname__', None) or type(function).__qualname__
 
 
+def names_to_show(extract_args: object) -> bool | tuple[str, ...]:
+    """What `extract_args` says: whether all arguments are to be shown, or which.
+
+    Raises:
+        ConfigurationError: If it says neither.
+    """
+    if isinstance(extract_args, bool):
+        return extract_args
+    if isinstance(extract_args, str):
+        return (extract_args,)
+    names = tuple(cast('Iterable[object]', extract_args)) if isinstance(extract_args, Iterable) else (extract_args,)
+    texts = tuple(name for name in names if isinstance(name, str))
+    if len(texts) < len(names):
+        raise ConfigurationError(f'extract_args must be True, False, or names of parameters, got {extract_args!r}.')
+    return texts
+
+
 def _shown(
-    function: Callable[..., Any], signature: inspect.Signature, extract_args: bool | Iterable[str]
+    function: Callable[..., Any], signature: inspect.Signature, extract_args: bool | Collection[str]
 ) -> Collection[str]:
     if isinstance(extract_args, bool):
         return signature.parameters if extract_args else ()
-    names = (extract_args,) if isinstance(extract_args, str) else tuple(extract_args)
-    unknown = [name for name in names if name not in signature.parameters]
+    unknown = [name for name in extract_args if name not in signature.parameters]
     if unknown:
         raise ConfigurationError(
             f'extract_args names {", ".join(map(repr, unknown))}, but the parameters of {name_of(function)} are '
             f'{", ".join(map(repr, signature.parameters)) or "none"}.'
         )
-    return names
+    return extract_args
 
 
 def _as_attributes(values: Mapping[str, Any], known_schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from copy import copy
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Self
 
-from opentelemetry import trace
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import (
     AbstractCapability,
@@ -20,30 +17,27 @@ from pydantic_ai.capabilities import (
     WrapRunHandler,
     durable_operation,
 )
-from pydantic_ai.exceptions import RunTimedOut
-from pydantic_ai.messages import ModelResponse, UserContent
-from pydantic_ai.output import OutputContext, PendingModelResponse
+from pydantic_ai.messages import UserContent
+from pydantic_ai.output import OutputContext
 from pydantic_ai.run import AgentRunResult
-from pydantic_ai.tools import AgentDepsT, DeferredToolRequests, RunContext
-from pydantic_ai.usage import RunUsage
+from pydantic_ai.tools import AgentDepsT, RunContext
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
 
-from ._upstream import CURRENT_TASK_RUN, EVALUATION_DISABLED, UncalledInRealtime
-from .capture import RunCapture, begin_run, outcome_of
-from .durable.hand_over import DurableChosen, duration_of, engine_time, hand_over, is_bound, register_with_engine
+from ._upstream import EVALUATION_DISABLED, UncalledInRealtime, inside_dataset_evaluation
+from .agent_capture import AgentCapture, DurableCapture, UnrecordedCapture, agent_name_of, run_start
+from .capture import begin_run
+from .checks import check_flag, check_text
+from .durable.hand_over import DurableChosen, engine_time, is_bound, register_with_engine
 from .durable.run import DurableRun
 from .durable.start import Assignment, DurableStart
 from .durable.unit import judge
 from .errors import ConfigurationError, describe
 from .execution.chosen import Chosen
 from .execution.evaluators import AttachedEvaluators
-from .execution.guard import guard
+from .execution.guard import guard, leave_unasked, with_guards
 from .execution.pipeline import PIPELINE
-from .runs.active import CURRENT, ActiveRun
-from .runs.record import RunRecord
-from .runs.spans import is_span_of_run
-from .sampling.choice import RunStart
+from .runs.active import CURRENT, UNCAPTURED, ActiveRun, active_run, guarded_run
 from .specs import KNOWN_EVALUATORS, ConfigSpec, EvaluatorSpecs, EvaluatorTypes, checked, load_config, spec_type
 
 __all__ = ('OnlineEvaluation',)
@@ -90,7 +84,11 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
 
     def __post_init__(self) -> None:
         """Attach the evaluators."""
+        check_text('id', self.id, or_none=True)
+        check_text('description', self.description, or_none=True)
+        check_flag('defer_loading', self.defer_loading)
         self._evaluators = AttachedEvaluators(self.evaluators, self.config, may_block=True)
+        self.evaluators = list(self.evaluators)
 
     @classmethod
     @checked
@@ -146,31 +144,42 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         try:
             if turn is not None:
                 await turn
-            active, token = CURRENT.get(), None
-            if active is None or active.run_id != ctx.run_id:
-                # Otherwise another one on the same agent has begun the run.
-                active = begin_run(ctx.run_id or '', _agent_name(ctx) or 'agent', ctx.conversation_id)
-                token = CURRENT.set(active)
+            run_id = ctx.run_id or ''
+            active = active_run(run_id)
+            # Otherwise another one on the same agent has begun the run.
+            is_begun_here = active is None
+            if active is None:
+                active = begin_run(run_id, agent_name_of(ctx) or 'agent', ctx.conversation_id)
+            capture = self._capture(ctx, active)
+            if capture is not None:
+                return await _run_captured(capture, active, handler)
+            if not is_begun_here:
+                return await handler()
+            UNCAPTURED[run_id] = active
             try:
-                capture = self._capture(ctx, active)
-                return await (handler() if capture is None else capture.run(handler))
+                return await handler()
             finally:
-                if token is not None:
-                    CURRENT.reset(token)
-                    active.end()
+                UNCAPTURED.pop(run_id, None)
         finally:
             executor.run_ended(loop)
 
-    def _capture(self, ctx: RunContext[AgentDepsT], active: ActiveRun) -> _AgentCapture | None:
+    def _capture(self, ctx: RunContext[AgentDepsT], active: ActiveRun) -> AgentCapture | None:
         """Decide whether to capture the run. Whatever goes wrong here is ours, and must not become the run's."""
+        evaluators = self._evaluators
+        start = partial(run_start, ctx, ctx.prompt)
+        chosen: Chosen | None = None
         try:
-            chosen = self._evaluators.choose(active.agent_path[-1], partial(_run_start, ctx, ctx.prompt))
+            chosen = evaluators.choose(active.agent_path[-1], start, active=active)
+            if evaluators.blocks:
+                chosen = with_guards(chosen, evaluators, active, start)
             if chosen is None:
                 return None
             if active.chosen is None:
-                return _AgentCapture(ctx, active, chosen)
+                is_recorded = not (evaluators.blocks and inside_dataset_evaluation())
+                return (AgentCapture if is_recorded else UnrecordedCapture)(ctx, active, chosen)
             active.chosen.append(chosen)
         except Exception as error:
+            leave_unasked(active, evaluators, chosen, error)
             PIPELINE.notices.warn('begin', f'Run {ctx.run_id!r} is not evaluated: choosing raised {describe(error)}.')
         return None
 
@@ -197,16 +206,8 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
                 f"Run {ctx.run_id!r} is in a durable workflow, whose code may not wait for an evaluator with mode='block'. "
                 "Use mode='background', or judge in a step of the workflow."
             )
-        active = CURRENT.get()
-        if active is None or active.run_id != ctx.run_id or active.recorded is None:
-            return result
-        recorded: _AgentCapture = active.recorded
-        for part in recorded.chosen:
-            if part.evaluators is self._evaluators:
-                # While a response is streamed, it is not one of the messages yet.
-                is_streamed = not isinstance(ctx.messages[-1], ModelResponse)
-                result = await guard(part, recorded.so_far(ctx, result), is_streamed=is_streamed)
-        return result
+        active = guarded_run(ctx.run_id or '')
+        return result if active is None else await guard(active, self._evaluators, ctx, result)
 
     async def _run_durably(self, ctx: RunContext[AgentDepsT], handler: WrapRunHandler) -> AgentRunResult[Any]:
         """As `wrap_run`, in code that is replayed after a crash: it reads no clock, and starts no task or thread."""
@@ -219,7 +220,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
             return await handler()
         active, token = CURRENT.get(), None
         if active is None or active.run_id != ctx.run_id:
-            active = begin_run(ctx.run_id or '', _agent_name(ctx) or 'agent', ctx.conversation_id)
+            active = begin_run(ctx.run_id or '', agent_name_of(ctx) or 'agent', ctx.conversation_id)
             token = CURRENT.set(active)
         try:
             capture = await self._capture_durably(ctx, active)
@@ -229,7 +230,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
                 CURRENT.reset(token)
                 active.end()
 
-    async def _capture_durably(self, ctx: RunContext[AgentDepsT], active: ActiveRun) -> _DurableCapture | None:
+    async def _capture_durably(self, ctx: RunContext[AgentDepsT], active: ActiveRun) -> DurableCapture | None:
         try:
             started_at = engine_time(ctx)
             # The context variable does not reach a unit in another process.
@@ -239,7 +240,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
                 return None
             chosen = DurableChosen(self._evaluators, start, self)
             if active.chosen is None:
-                return _DurableCapture(ctx, active, chosen, started_at=started_at or start.started_at)
+                return DurableCapture(ctx, active, chosen, started_at=started_at or start.started_at)
             active.chosen.append(chosen)
         except Exception as error:
             PIPELINE.notices.warn_once(
@@ -265,7 +266,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         """
         if not is_enabled:
             return DurableStart()
-        return DurableStart.of(self._evaluators.choose(target, partial(_run_start, ctx, prompt)))
+        return DurableStart.of(self._evaluators.choose(target, partial(run_start, ctx, prompt)))
 
     @durable_operation('judge')
     async def judge_durable_run(self, ctx: RunContext[AgentDepsT], assignment: Assignment, run: DurableRun) -> str:
@@ -289,147 +290,10 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         return request_context
 
 
-def _run_start(ctx: RunContext[Any], prompt: str | Sequence[UserContent] | None) -> RunStart:
-    return RunStart(
-        run_id=ctx.run_id or '',
-        conversation_id=ctx.conversation_id,
-        target=_agent_name(ctx) or 'agent',
-        agent_name=_agent_name(ctx),
-        inputs=prompt,
-        deps=ctx.deps,
-    )
-
-
-def _agent_name(ctx: RunContext[Any]) -> str | None:
-    return ctx.agent.name if ctx.agent is not None else None
-
-
-class _AgentCapture(RunCapture):
-    """An agent's run being captured."""
-
-    def __init__(
-        self, ctx: RunContext[Any], active: ActiveRun, chosen: Chosen, *, started_at: datetime | None = None
-    ) -> None:
-        span = trace.get_current_span()
-        is_own_span = is_span_of_run(span, active.run_id)
-        super().__init__(active, chosen, span, is_own_span=is_own_span, started_at=started_at)
-        self._ctx = ctx
-        usage = ctx.usage
-        # Not empty where the caller shares one usage object between runs.
-        self._usage_before = _copy_usage(usage) if usage.requests or usage.input_tokens else None
-        self._message_count = len(ctx.messages)
-
-    async def run(self, handler: WrapRunHandler) -> AgentRunResult[Any]:
-        """Run the agent, keeping what evaluators will want to know."""
-        token = CURRENT_TASK_RUN.set(self.task_run)
-        try:
-            result = await handler()
-        except BaseException as error:
-            self.hand_over(error=error)
-            raise
-        else:
-            self.hand_over(result=result)
-            return result
-        finally:
-            CURRENT_TASK_RUN.reset(token)
-
-    def snapshot(self) -> None:
-        """Copy what can change after the run has returned."""
-        ctx, result = self._ctx, self.result
-        error = self.error
-        if isinstance(error, asyncio.CancelledError) and ctx.deadline is not None and (ctx.remaining_time() or 0) <= 0:
-            # What the caller gets; it is made of the cancellation when the hooks are done.
-            self.error = RunTimedOut('The agent run timed out.')
-        if self.error is None:
-            self._output = result.output
-            self._messages = tuple(result.all_messages())
-            self._message_count = len(self._messages) - len(result.new_messages())
-            usage, metadata = result.usage, result.metadata
-        else:
-            messages = self.active.messages
-            self._output = self.error
-            self._messages = tuple(ctx.messages if messages is None else messages)
-            usage, metadata = ctx.usage, ctx.metadata
-        self._usage = _copy_usage(usage)
-        self._metadata = dict(metadata) if metadata is not None else None
-
-    def so_far(self, ctx: RunContext[Any], output: Any) -> RunRecord:
-        """Make a record of the run as it would be if it ended here with this output."""
-        messages = tuple(ctx.messages)
-        return RunRecord(
-            outcome='success',
-            inputs=ctx.prompt,
-            output=output,
-            agent_name=_agent_name(ctx),
-            conversation_id=ctx.conversation_id,
-            messages=messages,
-            new_message_index=min(self._message_count, len(messages)),
-            usage=self._own_usage(_copy_usage(ctx.usage)),
-            model_name=ctx.model.model_name,
-            metadata=dict(ctx.metadata) if ctx.metadata is not None else None,
-            deps=ctx.deps,
-            **self.captured_so_far(),
-        )
-
-    def _own_usage(self, usage: RunUsage) -> RunUsage:
-        return usage if self._usage_before is None else usage - self._usage_before
-
-    def record(self) -> RunRecord:
-        """Make the run's record."""
-        ctx, error, output = self._ctx, self.error, self._output
-        outcome = outcome_of(error)
-        if outcome == 'success' and isinstance(output, DeferredToolRequests | PendingModelResponse):
-            outcome = 'deferred'
-        return RunRecord(
-            outcome=outcome,
-            inputs=ctx.prompt,
-            output=output,
-            agent_name=_agent_name(ctx),
-            conversation_id=ctx.conversation_id,
-            error=error,
-            messages=self._messages,
-            new_message_index=min(self._message_count, len(self._messages)),
-            usage=self._own_usage(self._usage),
-            model_name=ctx.model.model_name,
-            metadata=self._metadata,
-            deps=ctx.deps,
-            **self.captured(),
-        )
-
-
-class _DurableCapture(_AgentCapture):
-    """An agent's run in a workflow being captured."""
-
-    async def run(self, handler: WrapRunHandler) -> AgentRunResult[Any]:
-        """Run the agent, and have it judged in a way that a replay does not repeat."""
-        token = CURRENT_TASK_RUN.set(self.task_run)
-        try:
-            result = await handler()
-        except BaseException as error:
-            await self._hand_over(error=error)
-            raise
-        else:
-            await self._hand_over(result=result)
-            return result
-        finally:
-            CURRENT_TASK_RUN.reset(token)
-
-    async def _hand_over(self, *, error: BaseException | None = None, result: Any = None) -> None:
-        try:
-            self.freeze(error, result)
-            record = self.record()
-            record = replace(record, duration=duration_of(self._ctx, record))
-        except Exception as own_error:
-            self.give_up(own_error, warn=PIPELINE.notices.warn_once)
-            return
-        if self.error is not None and not isinstance(self.error, Exception):
-            # It interrupts the workflow, which may be taken up again where it was.
-            self.discard()
-            return
-        await hand_over(self._ctx, record, [part for part in self.chosen if isinstance(part, DurableChosen)])
-
-
-def _copy_usage(usage: RunUsage) -> RunUsage:
-    copied = copy(usage)
-    copied.details = dict(usage.details)
-    return copied
+async def _run_captured(capture: AgentCapture, active: ActiveRun, handler: WrapRunHandler) -> AgentRunResult[Any]:
+    token = CURRENT.set(active)
+    try:
+        return await capture.run(handler)
+    finally:
+        CURRENT.reset(token)
+        active.end()

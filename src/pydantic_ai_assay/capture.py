@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import baggage, trace
 from pydantic_ai.exceptions import RunCancelled
@@ -19,7 +19,16 @@ from .runs.clock import TIMEKEEPER
 from .runs.record import RunOutcome, RunRecord
 from .runs.spans import RECORDER
 
-__all__ = ('RunCapture', 'begin_run', 'outcome_of')
+__all__ = (
+    'RunCapture',
+    'as_at_call',
+    'begin_run',
+    'by_name_as_at_call',
+    'outcome_of',
+)
+
+MAX_COPIED = 10_000
+"""Entries of a container up to which it is copied, which takes some microseconds for each thousand."""
 
 
 class RunCapture(ABC):
@@ -159,3 +168,17 @@ def begin_run(run_id: str, name: str, conversation_id: str | None) -> ActiveRun:
         caller_run_id=caller.run_id,
         caller_name=agent.name if agent is not None else None,
     )
+
+
+def as_at_call(value: Any) -> Any:
+    """A list, dict or set as it is now, whatever becomes of it; not what it holds, and none that is long. Else the value."""
+    if type(value) in (list, dict, set) and len(value) <= MAX_COPIED:
+        return value.copy()
+    return value
+
+
+def by_name_as_at_call(value: Any) -> Any:
+    """The same, and if it is a dict, of each of its values as well: arguments by name."""
+    if type(value) is dict and len(cast('dict[Any, Any]', value)) <= MAX_COPIED:
+        return {name: as_at_call(each) for name, each in cast('dict[Any, Any]', value).items()}
+    return as_at_call(value)

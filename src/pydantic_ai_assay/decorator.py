@@ -14,8 +14,15 @@ from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
 
 from ._upstream import CURRENT_TASK_RUN
-from .call_span import CallSpans, name_of, record_return
-from .capture import RunCapture, begin_run, outcome_of
+from .call_span import CallSpans, name_of, names_to_show, record_return as show_return, unwrapped
+from .capture import (
+    RunCapture,
+    as_at_call,
+    begin_run,
+    by_name_as_at_call,
+    outcome_of,
+)
+from .checks import check_flag, check_function, check_text
 from .errors import ConfigurationError, describe
 from .execution.chosen import Chosen
 from .execution.evaluators import AttachedEvaluators
@@ -64,8 +71,8 @@ def evaluate(
         A decorator.
 
     Raises:
-        ConfigurationError: If one of the evaluators is none, a setting has a value that cannot work, or what is decorated
-            is not a function.
+        ConfigurationError: If one of the evaluators is none, an argument or a setting has a value that cannot work, or what
+            is decorated is not a function.
 
     Example:
     ```python
@@ -87,6 +94,11 @@ def evaluate(
         return text.partition('.')[0]
     ```
     """
+    for name, text in (('target', target), ('msg_template', msg_template), ('span_name', span_name)):
+        check_text(name, text, or_none=True)
+    shown = names_to_show(extract_args)
+    check_flag('record_return', record_return)
+    check_function('collect', collect, 'a function of the list of what was yielded', synchronous=True)
     attached = AttachedEvaluators(evaluators, config)
 
     def decorate(function: FunctionT) -> FunctionT:
@@ -94,7 +106,7 @@ def evaluate(
             rewrap: Any = type(cast(object, function))
             return rewrap(decorate(cast(Any, function).__func__))
         checked, signature = _check(function)
-        spans = CallSpans(checked, signature, msg_template=msg_template, span_name=span_name, extract_args=extract_args)
+        spans = CallSpans(checked, signature, msg_template=msg_template, span_name=span_name, extract_args=shown)
         evaluated = _EvaluatedFunction(
             checked, signature, attached, spans, target=target, record_return=record_return, collect=collect
         )
@@ -133,11 +145,15 @@ class _EvaluatedFunction:
         self.signature = signature
         self.evaluators = evaluators
         self.spans = spans
-        self.target = target or getattr(function, '__name__', None) or type(function).__name__
+        self.target = target or name_of(function).rpartition('.')[2]
         self.record_return = record_return
         self.collect = collect
-        self.is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        self._is_method = next(iter(signature.parameters), None) in ('self', 'cls') and '.' in name_of(function)
+        self._code = _code_of(function)
+        self.is_generator = inspect.isgeneratorfunction(self._code) or inspect.isasyncgenfunction(self._code)
+        self._is_method = next(iter(signature.parameters), None) in ('self', 'cls') and _is_in_class(function)
+        of_kind = {each.kind: each.name for each in signature.parameters.values()}
+        self._many = of_kind.get(inspect.Parameter.VAR_POSITIONAL)
+        self._named = of_kind.get(inspect.Parameter.VAR_KEYWORD)
         if collect is not None and not self.is_generator:
             raise ConfigurationError(
                 f'`collect` is for generators, which {name_of(function)} is not; evaluators see what it returns.'
@@ -145,15 +161,13 @@ class _EvaluatedFunction:
 
     def wrapper(self) -> Callable[..., Any]:
         """A function of the same kind that takes its place."""
-        function = self.function
-        if inspect.isasyncgenfunction(function):
-            return self._async_generator(function)
-        if inspect.isgeneratorfunction(function):
-            return self._generator(function)
-        call = getattr(function, '__call__', None)
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
-            return self._coroutine_function(function)
-        return self._plain_function(function)
+        if inspect.isasyncgenfunction(self._code):
+            return self._async_generator(self.function)
+        if inspect.isgeneratorfunction(self._code):
+            return self._generator(self.function)
+        if inspect.iscoroutinefunction(self._code):
+            return self._coroutine_function(self.function)
+        return self._plain_function(self.function)
 
     def _plain_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
@@ -228,6 +242,27 @@ class _EvaluatedFunction:
             del inputs[next(iter(inputs))]
         return inputs
 
+    def as_at_call(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as they are before the call has changed any."""
+        kept = by_name_as_at_call(inputs)
+        if self._many is not None and (many := kept.get(self._many)):
+            kept[self._many] = tuple(map(as_at_call, many))
+        if self._named is not None and (named := kept.get(self._named)):
+            kept[self._named] = by_name_as_at_call(named)
+        return kept
+
+
+def _code_of(function: Callable[..., Any]) -> object:
+    """The function that runs when something is called: of an object the method, of a `functools.partial` what it calls."""
+    function = unwrapped(function)
+    is_function = inspect.isroutine(function) or inspect.iscoroutinefunction(function)
+    return function if is_function else getattr(function, '__call__', None)
+
+
+def _is_in_class(function: Callable[..., Any]) -> bool:
+    around = name_of(function).rpartition('.')[0]
+    return bool(around) and not around.endswith('<locals>')
+
 
 async def _in_turn(step: Callable[[], Awaitable[Any]]) -> Any:
     """Await what may run agents, at a time at which no judge uses their clients on another loop."""
@@ -288,7 +323,8 @@ class _Call:
             return None
         span = function.spans.start(inputs, record_content=chosen.record_content)
         shows_return = function.record_return and chosen.record_content
-        return _FunctionCapture(self.active, chosen, span, inputs, function.collect, shows_return=shows_return)
+        kept = function.as_at_call(inputs)
+        return _FunctionCapture(self.active, chosen, span, kept, function.collect, shows_return=shows_return)
 
     def __enter__(self) -> _Call:
         return self
@@ -327,7 +363,7 @@ class _Call:
     def yielded(self, item: Any) -> Any:
         """Note what the generator yielded, and return it."""
         if self._capture is not None:
-            self._yielded.append(item)
+            self._yielded.append(as_at_call(item))
         return item
 
 
@@ -349,28 +385,31 @@ class _FunctionCapture(RunCapture):
         self._inputs = inputs
         self._collect = collect
         self._shows_return = shows_return
-        self._record_content = chosen.record_content
+        # What the error says is content that nobody asked to show, and on the span nothing redacts it.
+        self._shows_error = chosen.record_content and chosen.config.redact is None
 
     def end(self, error: BaseException | None, result: Any) -> None:
         """End the call's span and hand the call over."""
         try:
             if error is not None:
-                if self._record_content:
+                if self._shows_error:
                     self.span.record_exception(error)
                 self.span.set_status(trace.StatusCode.ERROR, type(error).__name__)
             elif self._shows_return:
-                record_return(self.span, result)
+                show_return(self.span, result)
             self.span.end()
         except Exception as own_error:
             PIPELINE.notices.warn('span', f'The span of a call of {self.target!r} raised {describe(own_error)}.')
         self.hand_over(error=error, result=result)
 
     def snapshot(self) -> None:
-        """Make the output of what was yielded."""
+        """Make the output of what was yielded, or keep what was returned."""
         if self.error is not None:
             self.result = self.error
         elif self._collect is not None:
             self.result = self._collect(self.result)
+        else:
+            self.result = as_at_call(self.result)
 
     def record(self) -> RunRecord:
         """Make the call's record."""

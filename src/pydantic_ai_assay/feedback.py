@@ -51,8 +51,8 @@ def record_feedback(
         MissingExtraError: If the extra `store` is not installed.
         StoreUnavailableError: If the database is away.
     """
-    if not name.strip():
-        raise ConfigurationError(f"name must say what the feedback is about, such as 'helpful', got {name!r}.")
+    _check(name, value, run_id)
+    _check_texts(comment=comment, by=by)
     reference = _span_of(span)
     kept_in = known_store(store)
     kept_in.add_feedback(name, value, run_id=run_id, span=reference, comment=comment, by=by)
@@ -89,10 +89,27 @@ async def record_feedback_async(
     )
 
 
-def _span_of(span: SpanReference | str | None) -> SpanReference | None:
-    if not isinstance(span, str):
+def _check(name: object, value: object, run_id: object) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigurationError(f"name must say what the feedback is about, such as 'helpful', got {name!r}.")
+    if run_id is not None and (not isinstance(run_id, str) or not run_id.strip()):
+        raise ConfigurationError(f'run_id must be the whole id of a run, got {run_id!r}.')
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ConfigurationError(
+            f'The value of feedback must be a number that fits into a float, got one of {value.bit_length()} bits.'
+        )
+
+
+def _check_texts(**texts: object) -> None:
+    for name, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise ConfigurationError(f'{name} must be a text, got {text!r}.')
+
+
+def _span_of(span: object) -> SpanReference | None:
+    if span is None or isinstance(span, SpanReference):
         return span
-    match = _TRACEPARENT.fullmatch(span.strip().lower())
+    match = _TRACEPARENT.fullmatch(span.strip().lower()) if isinstance(span, str) else None
     if match is None:
         raise ConfigurationError(
             f"span must be a SpanReference or a traceparent such as '00-<32 hex digits>-<16 hex digits>-01', got {span!r}."

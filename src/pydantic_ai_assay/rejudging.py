@@ -21,8 +21,8 @@ from .execution.attached import AttachedEvaluator, attach
 from .execution.evaluation import Evaluation
 from .execution.work import Settlement
 from .judging.progress import Counting, progress_of
-from .known_names import require_conditions
 from .known_store import known_store
+from .reports.known import require_conditions, require_evaluator, require_names
 from .runs.cancellation import is_cancelled
 from .runs.context import build_context
 from .runs.draw import uniform_draw
@@ -57,6 +57,8 @@ class RejudgeReport:
     """How the evaluations ended, by evaluator. Those that are `'sampled_out'` or `'skipped'` have no outcome."""
     already: int
     """How many evaluations the series had before."""
+    taken_over: int
+    """How many scores of the series in `retry` are now in this one as well."""
     without_content: int
     """How many runs were skipped because nothing of what was said in them is stored."""
     gone: int
@@ -74,6 +76,8 @@ async def rejudge(
     store: Store | str | None = None,
     where: RunFilter | None = None,
     sample: float = 1.0,
+    sampled_as: str | None = None,
+    retry: str | None = None,
     max_concurrency: int = 10,
     progress: bool | None = None,
 ) -> RejudgeReport:
@@ -90,22 +94,30 @@ async def rejudge(
         where: Which runs. Default: all.
         sample: The probability with which each of them is judged. The draw depends on the run and the series, and is
             the same for all evaluators.
+        sampled_as: The name of an evaluator that judges these runs online. No run is judged but those that were drawn for
+            it, and `sample` is multiplied by the probability with which they were: then the numbers are about all that
+            the agent does. Without it, they are about the runs that are stored.
+        retry: A series, or `''` for what was judged online, of which to judge again what has no score. What the same
+            evaluator, with the same fingerprint, has scored there is taken over into the new series, and nothing else
+            is judged; each outcome has the probability that it had.
         max_concurrency: How many evaluations run at a time, and how many runs are held.
         progress: Whether a progress bar goes to standard error. Default: if that is a terminal.
 
     Raises:
         ConfigurationError: If an argument cannot work, or the series was sampled with another probability.
-        UnknownNameError: If no evaluator or feedback has the name that `where` has.
+        UnknownNameError: If nothing has the name in `sampled_as` or `retry`, or one of those that `where` has.
         MissingExtraError: If the extra `store` is not installed.
         StoreError: If the store cannot be read or written.
     """
     _check(series, sample, max_concurrency)
+    _check_retry(series, sample, sampled_as, retry)
     attached = _attached(evaluators)
     kept_in = known_store(store)
-    await anyio.to_thread.run_sync(require_conditions, kept_in, where)
+    await anyio.to_thread.run_sync(_require_names, kept_in, where, attached, sampled_as, retry)
     started = time.monotonic()
     with progress_of(f'Judging {series}', None, progress) as counting:
-        batch = _Batch(kept_in, attached, series, sample, max_concurrency, counting)
+        drawing = _Drawing(series=series, sample=sample, sampled_as=sampled_as, retry=retry)
+        batch = _Batch(kept_in, attached, drawing, max_concurrency, counting)
         try:
             await batch.judge(each_run(kept_in, up_to_now(where)))
         except BaseExceptionGroup as errors:
@@ -121,6 +133,8 @@ def rejudge_sync(
     store: Store | str | None = None,
     where: RunFilter | None = None,
     sample: float = 1.0,
+    sampled_as: str | None = None,
+    retry: str | None = None,
     max_concurrency: int = 10,
     progress: bool | None = None,
 ) -> RejudgeReport:
@@ -128,7 +142,7 @@ def rejudge_sync(
 
     Raises:
         ConfigurationError: If an argument cannot work, or the series was sampled with another probability.
-        UnknownNameError: If no evaluator or feedback has the name that `where` has.
+        UnknownNameError: If nothing has the name in `sampled_as` or `retry`, or one of those that `where` has.
         MissingExtraError: If the extra `store` is not installed.
         StoreError: If the store cannot be read or written.
         RuntimeError: If an event loop runs in this thread.
@@ -140,6 +154,8 @@ def rejudge_sync(
         store=store,
         where=where,
         sample=sample,
+        sampled_as=sampled_as,
+        retry=retry,
         max_concurrency=max_concurrency,
         progress=progress,
     )
@@ -152,10 +168,70 @@ class _Counts:
 
     runs: int = 0
     already: int = 0
+    taken_over: int = 0
     without_content: int = 0
     gone: int = 0
     cost: Decimal | None = None
     statuses: dict[str, Counter[EvaluationStatus]] = field(default_factory=dict[str, Counter[EvaluationStatus]])
+
+
+@dataclass(kw_only=True, frozen=True)
+class _Drawing:
+    """Which evaluators judge a run in a series, and with what probability."""
+
+    series: str
+    sample: float
+    sampled_as: str | None
+    retry: str | None
+
+    def is_there(self, attached: AttachedEvaluator, outcomes: Sequence[StoredOutcome]) -> bool:
+        """Whether the series has an outcome of the evaluator.
+
+        Raises:
+            ConfigurationError: If that was drawn with another probability.
+        """
+        found = _outcome_in(self.series, attached, outcomes)
+        expected = self.probability(attached, outcomes)
+        if found is None or expected is None or abs(found.probability - expected) <= 1e-9 * expected:
+            return found is not None
+        begun = self.sample * found.probability / expected
+        raise ConfigurationError(
+            f'sample must be {begun:g}, with which the series {self.series!r} was begun, got {self.sample:g}; choose '
+            'another series.'
+        )
+
+    def probability(self, attached: AttachedEvaluator, outcomes: Sequence[StoredOutcome]) -> float | None:
+        """With what probability the run is judged; `None` if it is none of those that can be."""
+        if self.retry is not None:
+            earlier = _outcome_in(self.retry, attached, outcomes)
+            return None if earlier is None else earlier.probability
+        if self.sampled_as is None:
+            return self.sample
+        online = (each.outcome for each in outcomes if not each.series and each.outcome.evaluator == self.sampled_as)
+        # What does not apply to a run was not drawn for it.
+        drawn = next((outcome for outcome in online if outcome.status != 'skipped'), None)
+        return None if drawn is None else drawn.probability * self.sample
+
+    def is_drawn(self, run_id: str) -> bool:
+        """Whether the run is one of the sample."""
+        return uniform_draw(run_id, f'rejudge {self.series}') < self.sample
+
+    def score_to_take_over(
+        self, attached: AttachedEvaluator, outcomes: Sequence[StoredOutcome]
+    ) -> EvaluationOutcome | None:
+        """What the evaluator has scored in the series that is judged again."""
+        earlier = None if self.retry is None else _outcome_in(self.retry, attached, outcomes)
+        return earlier if earlier is not None and earlier.status == 'scored' else None
+
+
+def _outcome_in(
+    series: str, attached: AttachedEvaluator, outcomes: Sequence[StoredOutcome]
+) -> EvaluationOutcome | None:
+    wanted = series, attached.identity.name, attached.identity.fingerprint
+    for each in outcomes:
+        if (each.series, each.outcome.evaluator, each.outcome.fingerprint) == wanted:
+            return each.outcome
+    return None
 
 
 class _Batch:
@@ -165,15 +241,13 @@ class _Batch:
         self,
         store: Store,
         attached: Sequence[AttachedEvaluator],
-        series: str,
-        sample: float,
+        drawing: _Drawing,
         max_concurrency: int,
         counting: Counting,
     ) -> None:
         self._store = store
         self._attached = attached
-        self._series = series
-        self._sample = sample
+        self._drawing = drawing
         self._counting = counting
         self._held = anyio.Semaphore(max_concurrency)
         self._places = anyio.Semaphore(max_concurrency)
@@ -190,7 +264,7 @@ class _Batch:
         try:
             self._counts.runs += 1
             outcomes = await anyio.to_thread.run_sync(unless_gone, self._store.outcomes, run_id)
-            due = [] if outcomes is None else self._due(run_id, outcomes)
+            due = [] if outcomes is None else await self._due(run_id, outcomes)
             stored = await anyio.to_thread.run_sync(unless_gone, self._store.run, run_id) if due else None
             if outcomes is None or (due and stored is None):
                 self._counts.gone += 1
@@ -199,43 +273,39 @@ class _Batch:
         finally:
             self._held.release()
 
-    async def _judge_with_all(self, due: Sequence[AttachedEvaluator], record: RunRecord) -> None:
+    async def _judge_with_all(self, due: Sequence[tuple[AttachedEvaluator, float]], record: RunRecord) -> None:
         if not record.record_content:
             self._counts.without_content += 1
         async with anyio.create_task_group() as group:
-            for each in due:
+            for each, probability in due:
                 if record.record_content and each.settings.sees(record.outcome):
-                    group.start_soon(self._judge_with, each, record)
+                    group.start_soon(self._judge_with, each, record, probability)
                 else:
                     self._count(each, 'skipped')
 
-    def _due(self, run_id: str, outcomes: Sequence[StoredOutcome]) -> list[AttachedEvaluator]:
-        known = {
-            (each.outcome.evaluator, each.outcome.fingerprint): each.outcome.probability
-            for each in outcomes
-            if each.series == self._series
-        }
-        is_drawn = uniform_draw(run_id, f'rejudge {self._series}') < self._sample
-        due: list[AttachedEvaluator] = []
+    async def _due(self, run_id: str, outcomes: Sequence[StoredOutcome]) -> list[tuple[AttachedEvaluator, float]]:
+        """Those that are to judge the run, and with what probability."""
+        due: list[tuple[AttachedEvaluator, float]] = []
         for each in self._attached:
-            identity = each.identity
-            probability = known.get((identity.name, identity.fingerprint))
-            if probability is not None and abs(probability - self._sample) > 1e-9:
-                raise ConfigurationError(
-                    f'sample must be {probability:g}, with which the series {self._series!r} was begun, got '
-                    f'{self._sample:g}; choose another series.'
-                )
-            if probability is not None:
+            if self._drawing.is_there(each, outcomes):
                 self._counts.already += 1
-            elif is_drawn:
-                due.append(each)
+                continue
+            probability = self._drawing.probability(each, outcomes)
+            known = self._drawing.score_to_take_over(each, outcomes)
+            if known is not None:
+                if await anyio.to_thread.run_sync(self._keep, known):
+                    self._counts.taken_over += 1
+                else:
+                    self._counts.gone += 1
+            elif probability is not None and self._drawing.is_drawn(run_id):
+                due.append((each, probability))
             else:
                 self._count(each, 'sampled_out')
         return due
 
-    async def _judge_with(self, attached: AttachedEvaluator, record: RunRecord) -> None:
+    async def _judge_with(self, attached: AttachedEvaluator, record: RunRecord, probability: float) -> None:
         context = build_context(record, None)
-        evaluation = Evaluation(attached, DEFAULT_CONFIG, context, probability=self._sample, home=None)
+        evaluation = Evaluation(attached, DEFAULT_CONFIG, context, probability=probability, home=None)
         async with self._places:
             evaluation.started = time.monotonic()
             outcome = evaluation.outcome(await _settle(evaluation))
@@ -252,7 +322,7 @@ class _Batch:
         """Hand an outcome over to be written. Returns whether its run is still there."""
         if self._store.stats().waiting > MAX_WAITING:
             _written(self._store)
-        add = partial(self._store.add_outcomes, outcomes=(outcome,), series=self._series)
+        add = partial(self._store.add_outcomes, outcomes=(outcome,), series=self._drawing.series)
         # It returns nothing, so that `None` would not tell.
         return unless_gone(lambda run_id: add(run_id) or True, outcome.run_id) is not None
 
@@ -263,10 +333,11 @@ class _Batch:
         """What has become of the runs."""
         counts = self._counts
         return RejudgeReport(
-            series=self._series,
+            series=self._drawing.series,
             runs=counts.runs,
             statuses={name: dict(each) for name, each in counts.statuses.items()},
             already=counts.already,
+            taken_over=counts.taken_over,
             without_content=counts.without_content,
             gone=counts.gone,
             cost=counts.cost,
@@ -332,6 +403,39 @@ def _check(series: object, sample: object, max_concurrency: object) -> None:
         raise ConfigurationError(f'sample must be a probability above 0 and up to 1, got {sample!r}.')
     if isinstance(max_concurrency, bool) or not isinstance(max_concurrency, int) or max_concurrency < 1:
         raise ConfigurationError(f'max_concurrency must be an integer of at least 1, got {max_concurrency!r}.')
+
+
+def _check_retry(series: str, sample: float, sampled_as: str | None, retry: str | None) -> None:
+    if retry is None:
+        return
+    if retry == series:
+        raise ConfigurationError(f'retry must be another series than the new one, got {retry!r} for both.')
+    if sample != 1 or sampled_as is not None:
+        raise ConfigurationError(
+            'with retry, the sample is that of the earlier series: leave out sample and sampled_as.'
+        )
+
+
+def _require_names(
+    store: Store,
+    where: RunFilter | None,
+    attached: Sequence[AttachedEvaluator],
+    sampled_as: str | None,
+    retry: str | None,
+) -> None:
+    require_conditions(store, where)
+    require_evaluator(store, sampled_as)
+    if retry is None:
+        return
+    if retry:
+        store.ask(require_names, series=retry)
+    known = {(each.name, each.fingerprint) for each in store.evaluators()}
+    for each in attached:
+        if (each.identity.name, each.identity.fingerprint) not in known:
+            raise ConfigurationError(
+                f'{each.name} cannot be tried again: with its fingerprint {each.identity.fingerprint} it has judged '
+                'nothing in the store, so it is another evaluator now. Begin a new series without retry.'
+            )
 
 
 def _attached(evaluators: Sequence[Evaluator[Any, Any, Any] | upstream.OnlineEvaluator]) -> list[AttachedEvaluator]:

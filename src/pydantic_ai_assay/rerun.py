@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-import anyio
 import anyio.to_thread
 from pydantic_evals.evaluators import EvaluationResult, Evaluator, EvaluatorContext, EvaluatorFailure
 
 from .execution.attached import AttachedEvaluator, attach
 from .execution.scoring import EvaluatorSpan, failure_of, results_of
 from .runs.cancellation import is_cancelled
+from .runs.task_group import task_group
 
 __all__ = ('run_evaluators',)
 
@@ -43,13 +43,9 @@ async def run_evaluators(
             outcomes[index] = failure_of(error, attached)
 
     attached = [attach(evaluator) for evaluator in evaluators]
-    try:
-        async with anyio.create_task_group() as group:
-            for index, each in enumerate(attached):
-                group.start_soon(run, index, each)
-    except BaseExceptionGroup as errors:
-        # What a task lets through besides a cancellation is Ctrl-C, which nobody expects in a group.
-        raise errors.exceptions[0] from errors
+    async with task_group() as group:
+        for index, each in enumerate(attached):
+            group.start_soon(run, index, each)
 
     results = [result for outcome in outcomes if not isinstance(outcome, EvaluatorFailure) for result in outcome]
     return results, [outcome for outcome in outcomes if isinstance(outcome, EvaluatorFailure)]

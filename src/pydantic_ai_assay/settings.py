@@ -5,10 +5,9 @@ The names, and the meaning of everything that `pydantic_evals.online` has as wel
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, runtime_checkable
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
@@ -17,14 +16,31 @@ from pydantic_evals.online import (
     OnMaxConcurrencyCallback,
     OnSamplingErrorCallback,
     SamplingMode,
-    SinkCallback,
 )
 
 from ._upstream import EVALUATION_DISABLED, inside_dataset_evaluation
 from .budget import Budget
-from .errors import ConfigurationError, MissingExtraError
-from .runs.outcome import EvaluationOutcome, EvaluationStatus
+from .checks import (
+    check_all_in,
+    check_budget,
+    check_choice,
+    check_count,
+    check_evaluator,
+    check_flag,
+    check_function,
+    check_instance,
+    check_mapping,
+    check_rate,
+    check_retries,
+    check_seconds,
+    check_sink,
+    check_store,
+    copied,
+)
+from .errors import ConfigurationError
+from .runs.outcome import EvaluationOutcome
 from .runs.record import RUN_OUTCOMES, RunOutcome, RunRecord
+from .sink import EvaluationSink, ResultStore, SinkPayload, SinkSource
 
 __all__ = (
     'DEFAULT_CONFIG',
@@ -33,6 +49,7 @@ __all__ = (
     'OnlineEvaluator',
     'Overflow',
     'RedactCallback',
+    'ResultStore',
     'RunIn',
     'SampleBy',
     'SampleRate',
@@ -75,71 +92,6 @@ ResultCallback = Callable[[EvaluationOutcome, RunRecord], None | Awaitable[None]
 """Told what became of an evaluation, with the run that it is about."""
 
 
-def _check_evaluator(evaluator: object) -> None:
-    if isinstance(evaluator, type):
-        raise ConfigurationError(f'Expected an evaluator, got the class {evaluator.__name__!r}; call it to make one.')
-    if not isinstance(evaluator, Evaluator):
-        raise ConfigurationError(f'Expected an instance of an `Evaluator` subclass, got {evaluator!r}.')
-
-
-def _check_rate(name: str, rate: object) -> None:
-    if rate is None or callable(rate):
-        return
-    if not isinstance(rate, int | float) or not 0.0 <= rate <= 1.0:
-        raise ConfigurationError(f'{name} must be a number from 0.0 to 1.0 or a callable, got {rate!r}.')
-
-
-def _check_seconds(name: str, value: object, *, or_zero: bool = False) -> None:
-    valid = isinstance(value, int | float) and math.isfinite(value) and (value > 0 or (or_zero and value == 0))
-    if not valid:
-        raise ConfigurationError(
-            f'{name} must be a {"" if or_zero else "positive "}number of seconds{", 0 or more" if or_zero else ""}, '
-            f'got {value!r}.'
-        )
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigurationError(f'{name} must be an integer of at least {least}, got {value!r}.')
-
-
-def _check_callback(name: str, value: object) -> None:
-    if value is not None and not callable(value):
-        raise ConfigurationError(f'{name} must be a function of an outcome and its run, got {value!r}.')
-
-
-def _check_budget(value: object) -> None:
-    if value is not None and not isinstance(value, Budget):
-        raise ConfigurationError(f"budget must be a Budget, such as Budget(usd=5, per='day'), got {value!r}.")
-
-
-def _check_store(value: object) -> None:
-    if value is not None and not isinstance(value, str | ResultStore):
-        raise ConfigurationError(f"store must be a URL such as 'sqlite:///assay.db' or a Store, got {value!r}.")
-
-
-def _check_run_on(run_on: object) -> None:
-    if run_on is None:
-        return
-    if isinstance(run_on, str) or not isinstance(run_on, Collection):
-        raise ConfigurationError(f"run_on must be a collection such as ['error'], got {run_on!r}.")
-    for outcome in cast('Collection[object]', run_on):
-        _check_choice('run_on', outcome, RUN_OUTCOMES)
-
-
-def _check_choice(name: str, value: object, allowed: Sequence[str], *, or_else: str | None = None) -> None:
-    if value not in allowed:
-        choices = [*map(repr, allowed), *([] if or_else is None else [or_else])]
-        raise ConfigurationError(f'{name} must be one of {", ".join(choices)}, got {value!r}.')
-
-
-def _require_tenacity() -> None:
-    try:
-        import tenacity  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError as error:
-        raise MissingExtraError('`retries`', 'retries') from error
-
-
 @dataclass(kw_only=True)
 class SamplingContext(upstream.SamplingContext):
     """What a `sample_rate` callable gets to know: everything that is known before the run."""
@@ -155,46 +107,6 @@ class SamplingContext(upstream.SamplingContext):
     deps: Any = None
     """The run's dependencies, by reference."""
 
-
-@dataclass(kw_only=True, frozen=True)
-class SinkPayload(upstream.SinkPayload):
-    """What a sink is handed: the results of one run, and the run itself."""
-
-    outcomes: Sequence[EvaluationOutcome] = ()
-    """What became of each evaluation, the ones that were dropped included."""
-    run: RunRecord
-    """The run that was evaluated."""
-
-
-@runtime_checkable
-class EvaluationSink(Protocol):
-    """Where results go besides OpenTelemetry. A sink of pydantic-evals is one, too."""
-
-    async def submit(self, payload: SinkPayload) -> None:
-        """Take the results of one run.
-
-        It is called on the run's event loop while that runs, and timed out after `sink_timeout`. Where the loop stands
-        still in the middle of it, it is called again with the same payload on another one.
-
-        Args:
-            payload: The results, and the run they are about.
-        """
-        ...
-
-
-@runtime_checkable
-class ResultStore(EvaluationSink, Protocol):
-    """What keeps every judged run and every outcome, such as a `Store`."""
-
-    takes_all: ClassVar[bool]
-    """Whether it is handed the runs as well of which no evaluation has a result or a failure."""
-
-    def count(self, status: EvaluationStatus, evaluator: str, fingerprint: str | None, target: str, n: int = 1) -> None:
-        """Count evaluations that have no outcome, such as those that were sampled out. Must return at once."""
-        ...
-
-
-SinkSource = EvaluationSink | Sequence[EvaluationSink | SinkCallback] | SinkCallback
 
 SampleRate = float | Callable[[SamplingContext], float | bool]
 
@@ -258,7 +170,8 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
     """What is done about an output that is refused, with `mode='block'`.
 
     `'raise'` ends the run with `OutputRejected`. `'retry'` tells the model the reason, as one of the agent's output
-    retries. A function gets the outcome and the run, and returns what replaces the output. Default: `'raise'`.
+    retries. A function gets the outcome and the run, and returns what replaces the output, within `sink_timeout`; one that
+    is not asynchronous runs in a thread. Default: `'raise'`.
     """
     on_unavailable: Unavailable = 'open'
     """Whether an output gets through (`'open'`) or is refused (`'closed'`) where there is no verdict in time."""
@@ -267,35 +180,44 @@ class OnlineEvaluator(upstream.OnlineEvaluator):
     on_result: ResultCallback | None = None
     """Called with the outcome and its run when a run was scored. `None` uses the evaluator's own, else the config's."""
     on_fail: ResultCallback | None = None
-    """The same, when one of the results is `False`. What failed to be evaluated has no results, and is no fail."""
+    """The same, when one of the results is `False`; with `mode='block'`, for each output that was refused.
+
+    What failed to be evaluated has no results, and is no fail.
+    """
 
     def __post_init__(self) -> None:
-        """Check the settings."""
-        _check_evaluator(self.evaluator)
-        _check_rate('sample_rate', self.sample_rate)
-        _check_count('max_concurrency', self.max_concurrency, 1)
-        if self.timeout is not None:
-            _check_seconds('timeout', self.timeout)
-        _check_seconds('retry_wait', self.retry_wait)
-        _check_count('retries', self.retries, 0)
-        if self.when is not None and not callable(self.when):
-            raise ConfigurationError(f'when must be a function of the finished run, got {self.when!r}.')
-        if self.retries:
-            _require_tenacity()
-        _check_choice('sample_by', self.sample_by, get_args(SampleBy))
-        _check_choice('run_in', self.run_in, get_args(RunIn))
-        _check_run_on(self.run_on)
-        _check_callback('on_result', self.on_result)
-        _check_callback('on_fail', self.on_fail)
-        _check_budget(self.budget)
-        self._check_mode()
+        """Check the settings, and take those that could be changed from outside as they are now."""
+        self._check()
+        vars(self)['sink'] = copied(self.sink)
+        if self.run_on is not None:
+            self.run_on = frozenset(self.run_on)
         super().__post_init__()
 
+    def _check(self) -> None:
+        check_evaluator(self.evaluator)
+        if self.sample_rate is not None:
+            check_rate('sample_rate', self.sample_rate)
+        check_sink('sink', self.sink)
+        check_count('max_concurrency', self.max_concurrency, 1)
+        if self.timeout is not None:
+            check_seconds('timeout', self.timeout)
+        check_seconds('retry_wait', self.retry_wait)
+        check_retries(self.retries)
+        check_function('retry_on', self.retry_on, 'a function of an exception', synchronous=True)
+        check_function('when', self.when, 'a function of the finished run', synchronous=True)
+        check_choice('sample_by', self.sample_by, get_args(SampleBy))
+        check_choice('run_in', self.run_in, get_args(RunIn))
+        check_all_in('run_on', self.run_on, RUN_OUTCOMES)
+        check_flag('run_on_errors', self.run_on_errors)
+        _check_callbacks(self)
+        check_budget(self.budget)
+        self._check_mode()
+
     def _check_mode(self) -> None:
-        _check_choice('mode', self.mode, get_args(Mode))
-        _check_choice('on_unavailable', self.on_unavailable, get_args(Unavailable))
+        check_choice('mode', self.mode, get_args(Mode))
+        check_choice('on_unavailable', self.on_unavailable, get_args(Unavailable))
         if not callable(self.action):
-            _check_choice('action', self.action, ('retry', 'raise'), or_else='a function that returns a replacement')
+            check_choice('action', self.action, ('retry', 'raise'), or_else='a function that returns a replacement')
         if self.mode == 'block':
             if self.budget is not None:
                 raise ConfigurationError(
@@ -358,7 +280,7 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     sink_timeout: float = 30.0
     """Seconds a sink or a callback may take. Default: 30."""
     redact: RedactCallback | None = None
-    """Applied once to each run before anybody is shown it: judges, events, sinks and stores. Default: nothing.
+    """Applied once to each record of a run before anybody is shown it: judges, events, sinks, stores. Default: nothing.
 
     A function that takes the run and returns it without what must not leave the process, such as `Redactor()` or one
     made with `map_text`. It runs in a thread, within `sink_timeout`. When it raises, nobody is shown the run: its
@@ -372,22 +294,30 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     """
 
     def __post_init__(self) -> None:
-        """Check the settings."""
-        _check_rate('default_sample_rate', self.default_sample_rate)
-        _check_count('queue_size', self.queue_size, 1)
-        _check_count('queue_bytes', self.queue_bytes, 1)
-        _check_seconds('sink_timeout', self.sink_timeout)
-        _check_seconds('shutdown_timeout', self.shutdown_timeout, or_zero=True)
-        if self.redact is not None and not callable(self.redact):
-            raise ConfigurationError(f'redact must be a function that takes and returns a run, got {self.redact!r}.')
+        """Check the settings, and take those that could be changed from outside as they are now."""
+        self._check()
+        vars(self)['default_sink'] = copied(self.default_sink)
+        if self.metadata is not None:
+            self.metadata = copied(dict(self.metadata))
+
+    def _check(self) -> None:
+        check_sink('default_sink', self.default_sink)
+        check_rate('default_sample_rate', self.default_sample_rate)
+        for name in ('enabled', 'emit_otel_events', 'include_baggage'):
+            check_flag(name, getattr(self, name))
+        check_choice('sampling_mode', self.sampling_mode, get_args(SamplingMode))
+        check_mapping('metadata', self.metadata)
+        _check_callbacks(self)
+        check_budget(self.budget)
+        check_store(self.store)
+        check_count('queue_size', self.queue_size, 1)
+        check_count('queue_bytes', self.queue_bytes, 1)
+        check_choice('overflow', self.overflow, get_args(Overflow))
+        check_seconds('sink_timeout', self.sink_timeout)
+        check_seconds('shutdown_timeout', self.shutdown_timeout, or_zero=True)
+        check_function('redact', self.redact, 'a function that takes and returns a run', synchronous=True)
         if self.span_attribute_limit is not None:
-            _check_count('span_attribute_limit', self.span_attribute_limit, 1)
-        _check_callback('on_result', self.on_result)
-        _check_callback('on_fail', self.on_fail)
-        _check_budget(self.budget)
-        _check_store(self.store)
-        _check_choice('overflow', self.overflow, get_args(Overflow))
-        _check_choice('sampling_mode', self.sampling_mode, get_args(SamplingMode))
+            check_count('span_attribute_limit', self.span_attribute_limit, 1)
 
     decorate: ClassVar[Callable[..., Any]]
     """`evaluate()`, which is made of these settings and sets itself here."""
@@ -417,6 +347,14 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     def should_evaluate(self) -> bool:
         """Whether runs that start now are evaluated: enabled, not switched off here, and not inside a dataset's task."""
         return self.enabled and not EVALUATION_DISABLED.get() and not inside_dataset_evaluation()
+
+
+def _check_callbacks(settings: OnlineEvaluator | OnlineEvalConfig) -> None:
+    for name in ('on_max_concurrency', 'on_error'):
+        check_function(name, getattr(settings, name))
+    check_function('on_sampling_error', settings.on_sampling_error, synchronous=True)
+    for name in ('on_result', 'on_fail'):
+        check_function(name, getattr(settings, name), 'a function of an outcome and its run')
 
 
 DEFAULT_CONFIG = OnlineEvalConfig()
@@ -456,21 +394,29 @@ def configure(
     Raises:
         ConfigurationError: If a setting has a value that cannot work.
     """
-    given = {name: value for name, value in locals().items() if value is not _UNSET}
-    OnlineEvalConfig(**{**vars(DEFAULT_CONFIG), **given})
-    vars(DEFAULT_CONFIG).update(given)
+    given = [name for name, value in locals().items() if value is not _UNSET]
+    values = locals()
+    checked = OnlineEvalConfig(**{**vars(DEFAULT_CONFIG), **{name: values[name] for name in given}})
+    vars(DEFAULT_CONFIG).update({name: getattr(checked, name) for name in given})
 
 
 def own_config(config: upstream.OnlineEvalConfig) -> OnlineEvalConfig:
-    """View a config of pydantic-evals as one of ours; later changes to it show through."""
-    return config if isinstance(config, OnlineEvalConfig) else _view(OnlineEvalConfig, config)
+    """View a config of pydantic-evals as one of ours; later changes to it show through.
+
+    Raises:
+        ConfigurationError: If it is neither, or a setting has a value that cannot work.
+    """
+    if isinstance(config, OnlineEvalConfig):
+        return config
+    check_instance('config', config, upstream.OnlineEvalConfig)
+    return _view(OnlineEvalConfig, config)
 
 
 def own_evaluator(evaluator: Evaluator[Any, Any, Any] | upstream.OnlineEvaluator) -> OnlineEvaluator:
     """View a bare evaluator, or an `OnlineEvaluator` of pydantic-evals, as one of ours.
 
     Raises:
-        ConfigurationError: If it is neither.
+        ConfigurationError: If it is neither, or a setting has a value that cannot work.
     """
     if isinstance(evaluator, OnlineEvaluator):
         return evaluator
@@ -479,8 +425,12 @@ def own_evaluator(evaluator: Evaluator[Any, Any, Any] | upstream.OnlineEvaluator
     return OnlineEvaluator(evaluator=evaluator)
 
 
-def _view(cls: type[_T], other: object) -> _T:
+_SettingsT = TypeVar('_SettingsT', OnlineEvaluator, OnlineEvalConfig)
+
+
+def _view(cls: type[_SettingsT], other: object) -> _SettingsT:
     # Sharing the other's dictionary keeps its settings live; what it does not have are our class-level defaults.
     view = cls.__new__(cls)
     view.__dict__ = vars(other)
+    view._check()  # pyright: ignore[reportPrivateUsage]
     return view

@@ -5,8 +5,7 @@
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache, partial, wraps
 from types import GenericAlias, NoneType, UnionType, new_class
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -15,16 +14,19 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, V
 from pydantic_core import CoreSchema
 from pydantic_evals.evaluators import Evaluator, EvaluatorSpec
 from pydantic_evals.evaluators.common import DEFAULT_EVALUATORS
+from typing_extensions import TypedDict
 
 from ._upstream import build_schema_types
-from .errors import ConfigurationError, describe
+from .budget import Budget
+from .errors import ConfigurationError
+from .judging.cascade import Cascade
 from .judging.judge import Judge
+from .judging.panel import Panel
 from .settings import DEFAULT_CONFIG, OnlineEvalConfig, OnlineEvaluator
+from .spec_answers import invalid, refused, shown, unknown
+from .spec_budgets import BudgetSpec, with_budgets
 
 __all__ = ('KNOWN_EVALUATORS', 'ConfigSpec', 'EvaluatorSpecs', 'EvaluatorTypes', 'checked', 'load_config', 'spec_type')
-
-MAX_VALUE = 200
-"""Characters of a refused value that an error shows."""
 
 _REGISTERING = '; the classes of your own evaluators go into `OnlineEvaluation.with_evaluator_types(...)`'
 _FORMS = "a name, {name: arguments}, or {'evaluator': one of these, ...settings of `OnlineEvaluator`}"
@@ -63,7 +65,7 @@ class EvaluatorTypes:
             ConfigurationError: If one of them cannot be made; the message begins with its path.
         """
         if isinstance(entries, str) or not isinstance(entries, Sequence):
-            raise ConfigurationError(f'evaluators must be a list, got {_shown(entries)}.')
+            raise ConfigurationError(f'evaluators must be a list, got {shown(entries)}.')
         listed = cast('Sequence[object]', entries)
         return [self._load_entry(entry, f'evaluators[{index}]') for index, entry in enumerate(listed)]
 
@@ -78,21 +80,89 @@ class EvaluatorTypes:
         spec, arguments_path = _read_evaluator_spec(entry, path)
         cls = self._by_name.get(spec.name)
         if cls is None:
-            raise _unknown(path, 'evaluator', spec.name, self._by_name, _REGISTERING)
-        return _make_evaluator(cls, spec, path, arguments_path)
+            raise unknown(path, 'evaluator', spec.name, self._by_name, _REGISTERING)
+        return self._make_evaluator(cls, spec, path, arguments_path)
+
+    def _make_evaluator(
+        self, cls: type[Evaluator[Any, Any, Any]], spec: EvaluatorSpec, path: str, arguments_path: str
+    ) -> Evaluator[Any, Any, Any]:
+        signature = inspect.signature(cls)
+        parameters = signature.parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            for name in spec.kwargs:
+                if name not in parameters:
+                    raise unknown(f'{arguments_path}.{name}', f'{spec.name} argument', name, parameters)
+        cannot_be = f'{path} cannot be {shown(_data_of(spec))}'
+        try:
+            bound = signature.bind(*spec.args, **spec.kwargs)
+        except TypeError as error:
+            raise ConfigurationError(f'{cannot_be}: {error}.') from None
+        hints = _hints(cls)
+        for name, value in bound.arguments.items():
+            if parameters[name].kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+                value_path = arguments_path if spec.args else f'{arguments_path}.{name}'
+                bound.arguments[name] = self._argument(hints.get(name, Any), value, value_path)
+        try:
+            return cls(*bound.args, **bound.kwargs)
+        except Exception as error:
+            raise refused(error, arguments_path, parameters, cannot_be) from error
+
+    def _argument(self, hint: Any, value: Any, path: str) -> Any:
+        member = _member_type(hint)
+        if member is None:
+            return _argument(hint, value, path)
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ConfigurationError(f'{path} must be a list of evaluators, got {shown(value)}.')
+        entries = cast('Sequence[object]', value)
+        return [self._load_member(member, entry, f'{path}[{index}]') for index, entry in enumerate(entries)]
+
+    def _load_member(self, member: type[Any], entry: object, path: str) -> Evaluator[Any, Any, Any]:
+        evaluator = self._load_evaluator(entry, path)
+        if not isinstance(evaluator, member):
+            fitting = [repr(name) for name, cls in self._by_name.items() if issubclass(cls, member)]
+            raise ConfigurationError(f'{path} must be one of {", ".join(fitting)}, got {shown(entry)}.')
+        return evaluator
+
+    def _forms(self) -> list[Any]:
+        """How each evaluator can be written, as types."""
+        nesting = {name: cls for name, cls in self._by_name.items() if any(map(_member_type, _hints(cls).values()))}
+        forms = {name: build_schema_types({name: cls}) for name, cls in self._by_name.items() if name not in nesting}
+        for name, cls in nesting.items():
+            forms[name] = build_schema_types({name: self._as_written(cls, nesting, forms)})
+        return [form for name in self._by_name for form in forms[name]]
+
+    def _as_written(
+        self, cls: type[Evaluator[Any, Any, Any]], nesting: Collection[str], forms: Mapping[str, list[Any]]
+    ) -> type[Any]:
+        """A class with the arguments of an evaluator that has others, those as they are written."""
+        hints = _hints(cls)
+        arguments: list[tuple[str, Any, Any]] = []
+        for name, parameter in inspect.signature(cls).parameters.items():
+            hint = hints.get(name, Any)
+            member = _member_type(hint)
+            if member is not None:
+                fitting = [each for each, known in self._by_name.items() if issubclass(known, member)]
+                written = [form for each in fitting if each not in nesting for form in forms[each]]
+                # What is in those that are in it is not described again.
+                written += [_holding(each) for each in fitting if each in nesting]
+                hint = list[Union[tuple(written)]]  # noqa: UP007
+            arguments.append((name, hint, field() if parameter.default is parameter.empty else field(default=None)))
+        return make_dataclass(cls.__name__, arguments, kw_only=True)
 
     def __get_pydantic_core_schema__(self, source_type: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Describe a list of evaluators in the JSON schema of agent specs."""
         # `|` takes no members that are only known when this runs.
-        evaluator: Any = Union[tuple(build_schema_types(self._by_name))]  # noqa: UP007
+        evaluator: Any = Union[tuple(self._forms())]  # noqa: UP007
         with_settings: Any = create_model(
             'OnlineEvaluator', __base__=_settings_model(OnlineEvaluator), evaluator=(evaluator, ...)
         )
         return handler.generate_schema(list[evaluator | with_settings])
 
 
-KNOWN_EVALUATORS = EvaluatorTypes({cls.get_serialization_name(): cls for cls in (*DEFAULT_EVALUATORS, Judge)})
-"""The evaluators that every spec can name: those that every dataset file of pydantic-evals can, and `Judge`."""
+KNOWN_EVALUATORS = EvaluatorTypes(
+    {cls.get_serialization_name(): cls for cls in (*DEFAULT_EVALUATORS, Judge, Panel, Cascade)}
+)
+"""The evaluators that every spec can name: those that every dataset file of pydantic-evals can, and the judges."""
 
 EvaluatorSpecs = Annotated[Sequence[Any], KNOWN_EVALUATORS]
 """A spec's `evaluators`."""
@@ -131,19 +201,24 @@ for _field in fields(OnlineEvalConfig):
 
 
 def checked(from_spec: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Let `from_spec` answer what it does not know, or misses, with the names that there are."""
+    """Let `from_spec` answer what it does not know, or misses, with the names that there are; and give it budgets."""
     signature = inspect.signature(from_spec)
 
     @wraps(from_spec)
     def check_names(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         for name in kwargs:
             if name not in _SETTINGS:
-                raise _unknown(name, 'setting', name, _SETTINGS)
+                raise unknown(name, 'setting', name, _SETTINGS)
         try:
-            signature.bind(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ConfigurationError(f"evaluators must be a list such as ['EqualsExpected']: {error}.") from None
-        return from_spec(*args, **kwargs)
+        given = bound.arguments
+        id = given.get('id')
+        if not isinstance(id, str | None):
+            raise ConfigurationError(f'id must be a text, got {shown(id)}.')
+        given['evaluators'], given['config'] = with_budgets(given['evaluators'], given.get('config'))
+        return from_spec(*bound.args, **bound.kwargs)
 
     return check_names
 
@@ -158,10 +233,10 @@ def load_config(data: object) -> OnlineEvalConfig | None:
         return None
     settings = _mapping(data)
     if settings is None:
-        raise ConfigurationError(f'config must be a mapping of settings, got {_shown(data)}.')
-    _make(OnlineEvalConfig, OnlineEvalConfig, settings, 'config')
+        raise ConfigurationError(f'config must be a mapping of settings, got {shown(data)}.')
+    made = _make(OnlineEvalConfig, OnlineEvalConfig, settings, 'config')
     config = SpecConfig.__new__(SpecConfig)
-    vars(config).update(settings)
+    vars(config).update({name: getattr(made, name) for name in settings})
     return config
 
 
@@ -189,7 +264,7 @@ def spec_type(cls: type[_T], types: EvaluatorTypes) -> type[_T]:
 
 def _check_evaluator_type(cls: object) -> None:
     if not isinstance(cls, type):
-        raise ConfigurationError(f'Expected the class of an evaluator, got {_shown(cls)}.')
+        raise ConfigurationError(f'Expected the class of an evaluator, got {shown(cls)}.')
     if not issubclass(cls, Evaluator):
         raise ConfigurationError(f'Expected a subclass of `Evaluator`, got {cls!r}.')
     if '__dataclass_fields__' not in cls.__dict__:
@@ -204,31 +279,7 @@ def _read_evaluator_spec(entry: object, path: str) -> tuple[EvaluatorSpec, str]:
         with suppress(ValidationError):
             spec = EvaluatorSpec.model_validate(entry)
             return spec, f'{path}.{"arguments" if in_long_form else spec.name}'
-    raise ConfigurationError(f'{path} must be {_FORMS}; got {_shown(entry)}.')
-
-
-def _make_evaluator(
-    cls: type[Evaluator[Any, Any, Any]], spec: EvaluatorSpec, path: str, arguments_path: str
-) -> Evaluator[Any, Any, Any]:
-    signature = inspect.signature(cls)
-    parameters = signature.parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        for name in spec.kwargs:
-            if name not in parameters:
-                raise _unknown(f'{arguments_path}.{name}', f'{spec.name} argument', name, parameters)
-    try:
-        bound = signature.bind(*spec.args, **spec.kwargs)
-    except TypeError as error:
-        raise ConfigurationError(f'{path} cannot be {_shown(_data_of(spec))}: {error}.') from None
-    hints = _hints(cls)
-    for name, value in bound.arguments.items():
-        if parameters[name].kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-            value_path = arguments_path if spec.args else f'{arguments_path}.{name}'
-            bound.arguments[name] = _argument(hints.get(name, Any), value, value_path)
-    try:
-        return cls(*bound.args, **bound.kwargs)
-    except Exception as error:
-        raise ConfigurationError(f'{path} cannot be {_shown(_data_of(spec))}: {describe(error)}') from error
+    raise ConfigurationError(f'{path} must be {_FORMS}; got {shown(entry)}.')
 
 
 def _mapping(value: object) -> dict[Any, Any] | None:
@@ -249,6 +300,21 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
     return hints
 
 
+def _member_type(hint: Any) -> type[Evaluator[Any, Any, Any]] | None:
+    """What kind of evaluator a list is of, where the type is that of such a list."""
+    if get_origin(hint) in (list, tuple, Collection, Sequence):
+        member = get_args(hint)[0]
+        if isinstance(member, type) and issubclass(member, Evaluator):
+            return cast('type[Evaluator[Any, Any, Any]]', member)
+    return None
+
+
+def _holding(name: str) -> Any:
+    """The type of a mapping that has a value under one name."""
+    values: dict[str, Any] = {name: Any}
+    return TypedDict(f'holding_{name}', values)  # pyright: ignore[reportArgumentType]
+
+
 def _argument(hint: Any, value: Any, path: str) -> Any:
     """Check an argument, and give it the type that the evaluator expects."""
     try:
@@ -262,7 +328,7 @@ def _argument(hint: Any, value: Any, path: str) -> Any:
     try:
         (validated,) = adapter.validate_python((value,))
     except ValidationError as error:
-        raise _invalid(error, path, value) from None
+        raise invalid(error, path, value) from None
     # One made of the same data in code has the same fingerprint, and that tells 5 from 5.0.
     return value if validated == value else validated
 
@@ -273,18 +339,19 @@ def _make(make: Callable[..., _T], cls: type[Any], data: dict[Any, Any], path: s
     names = [field.name for field in fields(cls)]
     for name, value in data.items():
         if name not in names:
-            raise _unknown(f'{path}.{name}', f'`{cls.__name__}` setting', name, model.model_fields)
+            raise unknown(f'{path}.{name}', f'`{cls.__name__}` setting', name, model.model_fields)
         if name not in model.model_fields:
             raise _no_data(cls, name, value, path)
+        if isinstance(value, Budget):
+            continue
         try:
             model.model_validate({name: value})
-            make(**{name: value})
         except ValidationError as error:
-            raise _invalid(error, f'{path}.{name}', value) from None
-        except ConfigurationError as error:
-            # The messages begin with the name of the setting.
-            raise ConfigurationError(f'{path}.{name}{str(error).removeprefix(name)}') from None
-    return make(**data)
+            raise invalid(error, f'{path}.{name}', value) from None
+    try:
+        return make(**data)
+    except ConfigurationError as error:
+        raise refused(error, path, names, path) from None
 
 
 def _no_data(cls: type[Any], name: str, value: object, path: str) -> ConfigurationError:
@@ -294,32 +361,8 @@ def _no_data(cls: type[Any], name: str, value: object, path: str) -> Configurati
         else 'attach this evaluator in code, with an `OnlineEvaluation` in `capabilities=[...]`'
     )
     return ConfigurationError(
-        f'{path}.{name} cannot be {_shown(value)}: it takes functions or objects, which have no form as data; {remedy}.'
+        f'{path}.{name} cannot be {shown(value)}: it takes functions or objects, which have no form as data; {remedy}.'
     )
-
-
-def _invalid(error: ValidationError, path: str, value: object) -> ConfigurationError:
-    problems = error.errors(include_url=False, include_context=False)
-    if len(problems) == 1:
-        # Several are those with each type that the value may have.
-        path += ''.join(f'[{key}]' if isinstance(key, int) else f'.{key}' for key in problems[0]['loc'][1:])
-        value = problems[0]['input']
-    messages = dict.fromkeys(problem['msg'] for problem in problems)
-    return ConfigurationError(f'{path} cannot be {_shown(value)}: {"; ".join(messages)}.')
-
-
-def _unknown(path: str, what: str, name: object, known: Iterable[str], remedy: str = '') -> ConfigurationError:
-    names = list(known)
-    near = get_close_matches(str(name).lower(), [known_name.lower() for known_name in names])
-    ordered = sorted(names, key=lambda known_name: [*near, known_name.lower()].index(known_name.lower()))
-    suggestion = f'; did you mean {ordered[0]!r}?' if near else '.'
-    listed = ', '.join(map(repr, ordered)) or 'none'
-    return ConfigurationError(f'{path}: there is no {what} {name!r}{suggestion} Known: {listed}{remedy}.')
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_VALUE else f'{text[:MAX_VALUE]}…'
 
 
 @cache
@@ -341,6 +384,8 @@ def _data_type(hint: Any) -> Any | None:
         members = [member for argument in arguments if (member := _data_type(argument)) is not None]
         # As above: the members are in a list.
         return Union[tuple(members)] if members else None  # noqa: UP007
+    if hint is Budget:
+        return BudgetSpec | str
     if origin is Literal or hint in (Any, bool, int, float, str, NoneType):
         return hint
     if origin in (dict, list, Collection, Sequence) and None not in map(_data_type, arguments):

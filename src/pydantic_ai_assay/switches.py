@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, cast
 
 from .errors import ConfigurationError, describe, warn_safely
 
-__all__ = ('ALLOWED', 'SWITCHES', 'Switches', 'check_switches', 'current_switches')
+__all__ = ('ALLOWED', 'SWITCHES', 'Switches', 'check_switches', 'current_switches', 'shown_url')
 
 
 MAX_SHOWN = 100
@@ -159,8 +160,22 @@ def _reader() -> Any:
     return read
 
 
-def _complaint(name: str, value: str) -> str:
+_URL = re.compile(r'(?P<scheme>\w[\w+.-]*://)?(?P<user>.*@)?(?P<plain>[\w./\\ ~-]*)(?P<more>.*)', re.S)
+
+
+def shown_url(text: str) -> str:
+    """How a text that was given as a URL is shown: without what may be a password, wherever in it that is."""
+    found = cast('re.Match[str]', _URL.fullmatch(text))
+    user, more = found['user'] and '***@', found['more'] and '***'
+    return _shown(f'{found["scheme"] or ""}{user or ""}{found["plain"]}{more}')
+
+
+def _shown(value: str) -> str:
     shown = repr(value[:MAX_SHOWN])
     if len(value) > MAX_SHOWN:
         shown += f'… [{len(value) - MAX_SHOWN} characters left out]'
-    return f'The environment variable {name} must be {ALLOWED[name]}, got {shown}'
+    return shown
+
+
+def _complaint(name: str, value: str) -> str:
+    return f'The environment variable {name} must be {ALLOWED[name]}, got {_shown(value)}'

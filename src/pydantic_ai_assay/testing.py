@@ -29,7 +29,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import anyio.to_thread
 from pydantic_evals.evaluators import EvaluationResult, EvaluatorFailure
@@ -38,6 +38,7 @@ from .errors import AssayError, ConfigurationError
 from .execution.lanes import running_loop
 from .execution.observation import OPEN, Observation
 from .execution.pipeline import PIPELINE
+from .fork import when_forked
 from .runs.clock import TIMEKEEPER
 from .runs.outcome import EvaluationOutcome, EvaluationStatus
 from .runs.record import RunRecord
@@ -54,25 +55,21 @@ class InMemorySink(EvaluationSink):
     """A sink that keeps what it is given. It can be asked from any thread, while more is coming in."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._payloads: list[SinkPayload] = []
+        # Without a lock, which a fork could leave held: each of these is changed and copied in one step.
+        self._payloads: dict[int, SinkPayload] = {}
 
     async def submit(self, payload: SinkPayload) -> None:
         """Keep the results of one run; the same payload counts once, however often it comes."""
-        with self._lock:
-            if not any(each is payload for each in self._payloads):
-                self._payloads.append(payload)
+        self._payloads.setdefault(id(payload), payload)
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._lock:
-            self._payloads.clear()
+        self._payloads.clear()
 
     @property
     def payloads(self) -> list[SinkPayload]:
         """What was handed in, in the order in which it came."""
-        with self._lock:
-            return list(self._payloads)
+        return list(self._payloads.copy().values())
 
     @property
     def results(self) -> list[EvaluationResult]:
@@ -136,6 +133,9 @@ class SettableClock:
     ended; `timeout`, retries and the times of spans go by the real clock.
     """
 
+    changing: ClassVar[threading.Lock] = threading.Lock()
+    """Held while any of them is moved on, or begins or ends to be the one of the process. A forked child makes another."""
+
     def __init__(self, start: datetime | None = None) -> None:
         """Make a clock.
 
@@ -149,7 +149,6 @@ class SettableClock:
             raise ConfigurationError(f'start must have a time zone, got {start!r}.')
         self._start = datetime.now(UTC) if start is None else start.astimezone(UTC)
         self._elapsed = 0.0
-        self._lock = threading.Lock()
 
     @property
     def now(self) -> datetime:
@@ -164,7 +163,7 @@ class SettableClock:
         """
         if not math.isfinite(seconds) or seconds < 0:
             raise ConfigurationError(f'seconds must be a number of at least 0, got {seconds!r}.')
-        with self._lock:
+        with SettableClock.changing:
             self._elapsed += seconds
 
     def time(self) -> float:
@@ -181,7 +180,7 @@ class SettableClock:
         Raises:
             ConfigurationError: If the process goes by a settable clock already.
         """
-        with _CLOCK_CHANGE:
+        with SettableClock.changing:
             if TIMEKEEPER.clock is not time:
                 raise ConfigurationError('The process goes by a settable clock already; it can go by one at a time.')
             TIMEKEEPER.clock = self
@@ -189,11 +188,15 @@ class SettableClock:
 
     def __exit__(self, *_: object) -> None:
         """Let the process go by the real clock."""
-        with _CLOCK_CHANGE:
+        with SettableClock.changing:
             TIMEKEEPER.clock = time
 
 
-_CLOCK_CHANGE = threading.Lock()
+def _begin_in_child() -> None:
+    SettableClock.changing = threading.Lock()
+
+
+when_forked(_begin_in_child)
 
 
 class CapturedEvaluations(InMemorySink):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -12,14 +12,14 @@ __all__ = ('run_on_thread_loop',)
 _T = TypeVar('_T')
 
 
-def run_on_thread_loop(start: Callable[[], Coroutine[Any, Any, _T]], instead: str) -> _T:
+def run_on_thread_loop(start: Callable[[], Coroutine[Any, Any, _T]], *instead: str) -> _T:
     """Run something to its end on the event loop of the thread.
 
     That is the loop which the `run_sync` of agents uses: the clients of models belong to one.
 
     Args:
         start: What to run.
-        instead: What to call where an event loop runs in this thread.
+        instead: What to await where an event loop runs in this thread, one of these.
 
     Raises:
         RuntimeError: If one does.
@@ -40,13 +40,14 @@ def run_on_thread_loop(start: Callable[[], Coroutine[Any, Any, _T]], instead: st
         raise
 
 
-def _thread_loop(instead: str) -> asyncio.AbstractEventLoop:
+def _thread_loop(instead: Sequence[str]) -> asyncio.AbstractEventLoop:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         pass
     else:
-        raise RuntimeError(f'An event loop runs in this thread: await `{instead}` instead.')
+        awaited = ' or '.join(f'`{each}`' for each in instead)
+        raise RuntimeError(f'An event loop runs in this thread: await {awaited} instead.')
     # A thread may have none yet.
     with suppress(RuntimeError):
         loop = asyncio.get_event_loop()

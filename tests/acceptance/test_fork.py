@@ -48,6 +48,12 @@ def test_each_process_evaluates_what_ran_in_it(tmp_path: Path, how: str, process
     }
 
 
+def test_the_testing_kit_works_in_a_child_though_threads_were_using_it(tmp_path: Path) -> None:
+    done = run_program('forking_kit.py', scores=tmp_path / 'scores')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.split() == [*['1'] * 4, '2.5', '1.5']
+
+
 @pytest.mark.parametrize(('worker', 'app'), [('sync', 'wsgi'), ('gthread', 'wsgi'), ('asgi', 'asgi')])
 def test_workers_of_a_server_that_preloads_the_application(tmp_path: Path, worker: str, app: str) -> None:
     """The agent has run before the fork. All that was answered is judged, by who answered, though SIGTERM comes first."""

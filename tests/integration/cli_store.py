@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -31,9 +32,17 @@ HOSTILE = '\x1b[2J\x1b]0;owned\x07[red]b[/red] :smile: \u202eevil\u2066\nrun   f
 """What a terminal, rich or a reader would be misled by."""
 
 
-def assay(*arguments: str, store: str, width: int = 120, answer: str | None = None) -> Result:
+@pytest.fixture(scope='module')
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    url = f'sqlite:///{tmp_path_factory.mktemp("store") / "assay.db"}'
+    fill(url)
+    return url
+
+
+def assay(*arguments: str, store: str, width: int | None = 120, answer: str | None = None) -> Result:
     """Run a command of the application, as if no terminal was there."""
-    environment = {'COLUMNS': str(width), 'ASSAY_STORE': store, 'NO_COLOR': None, 'FORCE_COLOR': None}
+    columns = None if width is None else str(width)
+    environment = {'COLUMNS': columns, 'ASSAY_STORE': store, 'NO_COLOR': None, 'FORCE_COLOR': None}
     return CliRunner().invoke(app, list(arguments), env=environment, input=answer)
 
 

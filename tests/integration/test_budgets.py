@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 from conftest import Collected, Gate, counted
+from judge_models import Asked
 from pydantic_ai import Agent
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelResponse, ToolCallPart
 from pydantic_ai.models.test import TestModel
-from pydantic_ai.usage import RunUsage
+from pydantic_ai.usage import RequestUsage, RunUsage
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext
 
 from pydantic_ai_assay import (
     Budget,
     ConfigurationError,
+    Judge,
     OnlineEvalConfig,
     OnlineEvaluation,
     OnlineEvaluator,
+    Panel,
     Vote,
     wait_for_evaluations,
 )
@@ -76,12 +81,15 @@ async def run(agent: Agent, times: int) -> None:
 async def test_what_a_budget_keeps_out_is_over_budget_and_what_it_lets_in_has_its_probability(
     clock: SettableClock, collected: Collected
 ) -> None:
-    budget = Budget(evaluations=5, per='hour')
-    await run(judged(OnlineEvaluator(evaluator=Priced(), budget=budget), default_sink=collected), 40)
+    budget = Budget(evaluations=20, per='hour')
+    agent = judged(OnlineEvaluator(evaluator=Priced(), budget=budget), default_sink=collected)
+    for _ in range(40):
+        await run(agent, 1)
+        clock.advance(60)
     counts = counted('priced')
     assert sum(counts.values()) == 40
     assert set(counts) == {'scored', 'over_budget'}
-    assert 1 <= counts['scored'] <= 5
+    assert 1 <= counts['scored'] <= 20
     assert budget.spent == counts['scored']
     assert [0 < outcome.probability <= 1 for outcome in collected.outcomes] == [True] * counts['scored']
     assert min(outcome.probability for outcome in collected.outcomes) < 1
@@ -95,6 +103,34 @@ async def test_evaluators_share_a_budget_and_settle_what_they_cost(clock: Settab
     assert spent > 0
     assert budget.spent == pytest.approx(spent)
     assert budget.state().in_flight == 0
+
+
+def a_judge(name: str, cost: str | None = None, *, error: Exception | None = None) -> Judge:
+    def answer(messages: object) -> ModelResponse:
+        usage = RequestUsage(input_tokens=100)
+        usage.cost = None if cost is None else Decimal(cost)
+        return ModelResponse(parts=[ToolCallPart('final_result', {'reason': '', 'passes': True})], usage=usage)
+
+    return Judge('It is polite', name=name, model=Asked([error or answer]).model)
+
+
+async def test_a_vote_without_a_known_price_counts_as_the_mean_of_the_others(clock: SettableClock) -> None:
+    budget = Budget(usd=1, per='day')
+    panel = Panel([a_judge('a', '0.01'), a_judge('b', '0.03'), a_judge('c')])
+    await run(judged(OnlineEvaluator(evaluator=panel, budget=budget)), 1)
+    assert budget.spent == pytest.approx(0.06)
+    assert budget.state().unpriced == 1
+
+
+async def test_a_call_that_the_provider_refused_costs_nothing(clock: SettableClock) -> None:
+    budget = Budget(usd=1, per='day')
+    refused = a_judge('a', error=ModelHTTPError(429, 'gpt'))
+    agent = judged(OnlineEvaluator(evaluator=refused, budget=budget))
+    for _ in range(3):
+        await run(agent, 1)
+        clock.advance(3_600)
+    assert counted('a') == {'failed': 3}
+    assert (budget.spent, budget.state().unpriced) == (0.0, 0)
 
 
 async def test_an_evaluators_own_budget_replaces_that_of_the_config(clock: SettableClock) -> None:

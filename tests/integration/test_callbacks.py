@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Collected, Gate, counted
+from guarding import Told
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext, EvaluatorOutput
@@ -41,22 +42,6 @@ class Says(Evaluator[Any, Any, Any]):
         if isinstance(self.value, Exception):
             raise self.value
         return self.value
-
-
-class Told:
-    """A callback that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[EvaluationOutcome, RunRecord]] = []
-        self.threads: list[threading.Thread] = []
-
-    def __call__(self, outcome: EvaluationOutcome, run: RunRecord) -> None:
-        self.calls.append((outcome, run))
-        self.threads.append(threading.current_thread())
-
-    @property
-    def values(self) -> list[object]:
-        return [result.value for outcome, _ in self.calls for result in outcome.results]
 
 
 async def judge(evaluator: OnlineEvaluator | Says, config: OnlineEvalConfig | None = None) -> None:

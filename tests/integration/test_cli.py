@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from cli_store import assay, fill, printed
+from cli_store import assay, printed, url
 from inline_snapshot import snapshot
 from store_samples import a_run, keep
 
@@ -21,12 +21,7 @@ from pydantic_ai_assay.cli import prune as pruning
 from pydantic_ai_assay.store.rows import StoreInfo
 from pydantic_ai_assay.store.store import Store
 
-
-@pytest.fixture(scope='module')
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    url = f'sqlite:///{tmp_path_factory.mktemp("store") / "assay.db"}'
-    fill(url)
-    return url
+__all__ = ('url',)
 
 
 @pytest.fixture

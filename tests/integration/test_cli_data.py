@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,15 +31,6 @@ def url(sqlite_url: str) -> str:
     keep(store, (first, [an_outcome(first)]), (second, [an_outcome(second, a_result(False))]))
     store.close()
     return sqlite_url
-
-
-@pytest.fixture
-def loop(url: str) -> Iterator[None]:
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
 
 
 def refused(*arguments: str, store: str) -> str:
@@ -140,8 +129,8 @@ def test_many_disagreements_votes_and_both_orders_are_summed_up(url: str) -> Non
     store.add_outcomes('run-1', [an_outcome(a_run(1))], series='again')
     store.close()
     shown = printed('agreement', 'Polite', '--feedback', 'helpful', '--swapped', 'Swapped', store=url)
-    assert '1 evaluations have no verdict' in shown
-    assert '14 runs on which they differ' in shown and 'and 4 more' in shown
+    assert 'Without a verdict, and in none of these numbers: 1 evaluation.' in shown
+    assert 'They differ on 14 runs:' in shown and 'and 4 more' in shown
     assert 'votes that agree' in shown and 'same in both orders' in shown
     assert 'series again: 0 runs' in shown and 'No run has both' in shown
     document = json.loads(
@@ -165,12 +154,16 @@ def test_scores_and_labels_have_the_numbers_that_they_can_have(url: str) -> None
     assert 'corrected' not in shown
     (document,) = json.loads(printed('agreement', 'Kind', '--feedback', 'kind', '--json', store=url))
     assert document['corrected'] is None
+    store = Store(url)
+    store.add_feedback('helpful', True, run_id='run-40')
+    store.close()
+    shown = printed('agreement', 'Stars', '--feedback', 'helpful', store=url)
+    assert 'A number is a verdict with --threshold' in shown
 
 
 # Evaluate
 
 
-@pytest.mark.usefixtures('loop')
 def test_stored_runs_are_judged_again_with_the_evaluators_of_a_file(url: str, tmp_path: Path) -> None:
     spec = tmp_path / 'judges.yaml'
     spec.write_text('evaluators:\n- Contains: "1"\n- {evaluator: {MaxDuration: 1.0}, timeout: 5}\n')
@@ -185,7 +178,6 @@ def test_stored_runs_are_judged_again_with_the_evaluators_of_a_file(url: str, tm
     assert 'cannot be read' in refused('evaluate', '--spec', str(spec), '--series', 'x', store=url)
 
 
-@pytest.mark.usefixtures('loop')
 def test_stored_runs_are_judged_again_with_the_evaluators_of_a_module(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +196,18 @@ def test_stored_runs_are_judged_again_with_the_evaluators_of_a_module(
     assert 'must be MODULE:OBJECT' in refused(*arguments, 'our_judges', store=url)
     assert 'cannot be imported: ValueError: no' in refused(*arguments, 'our_broken_judges:x', store=url)
     assert 'There are no evaluators' in refused('evaluate', '--series', 'again', store=url)
+
+
+def test_what_failed_in_a_series_is_judged_again_in_another(url: str, tmp_path: Path) -> None:
+    spec = tmp_path / 'judges.yaml'
+    spec.write_text('["Contains: 1"]'.replace('"', '').replace('Contains: 1', '{Contains: "1"}'))
+    printed('evaluate', '--spec', str(spec), '--series', 'first', '--no-progress', store=url)
+    shown = printed('evaluate', '--spec', str(spec), '--series', 'second', '--retry', 'first', store=url)
+    assert '2 scores were taken over' in shown
+    assert "'firs'" in refused('evaluate', '--spec', str(spec), '--series', 'x', '--retry', 'firs', store=url)
+    sampled = ('evaluate', '--spec', str(spec), '--series', 'third', '--sampled-as')
+    assert "Did you mean 'Polite'" in refused(*sampled, 'Polit', store=url)
+    assert '2 runs in' in printed(*sampled, 'Polite', store=url)
 
 
 # Export

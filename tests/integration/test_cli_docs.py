@@ -1,8 +1,8 @@
-"""The page about the command line: its tables are those of the application, and its samples what is printed.
+"""Pages that show the command line: the tables of options are those of the application, the samples what is printed.
 
     python tests/integration/test_cli_docs.py
 
-writes both anew.
+writes them anew.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from typing import Any, cast
 
 import pytest
 import typer.main
-from cli_store import fill, printed
+from cli_store import fill, printed, url
 
 from pydantic_ai_assay.cli.commands import app
 
-PAGE = Path(__file__).parents[2] / 'docs' / 'cli.md'
+__all__ = ('url',)
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / 'docs' / 'cli.md'
+PAGES = (PAGE, ROOT / 'README.md', ROOT / 'docs' / 'index.md')
 SAMPLE = re.compile(r'```console\n\$ assay (?P<command>[^\n]*)\n(?P<output>.*?)```', re.S)
 COMMANDS: dict[str, Any] = cast(Any, typer.main.get_command(app)).commands
 
@@ -51,15 +55,10 @@ def page_as_it_should_be(text: str, url: str) -> str:
     return SAMPLE.sub(sample, text)
 
 
-@pytest.fixture(scope='module')
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    url = f'sqlite:///{tmp_path_factory.mktemp("store") / "assay.db"}'
-    fill(url)
-    return url
-
-
-def test_the_page_has_the_options_and_the_output_that_there_are(url: str) -> None:
-    text = PAGE.read_text(encoding='utf-8')
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_a_page_has_the_options_and_the_output_that_there_are(url: str, page: Path) -> None:
+    text = page.read_text(encoding='utf-8')
+    assert SAMPLE.search(text)
     assert text == page_as_it_should_be(text, url)
 
 
@@ -74,4 +73,5 @@ if __name__ == '__main__':
     with tempfile.TemporaryDirectory() as folder:
         location = f'sqlite:///{folder}/assay.db'
         fill(location)
-        PAGE.write_text(page_as_it_should_be(PAGE.read_text(encoding='utf-8'), location), encoding='utf-8')
+        for each in PAGES:
+            each.write_text(page_as_it_should_be(each.read_text(encoding='utf-8'), location), encoding='utf-8')

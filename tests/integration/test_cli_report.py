@@ -7,19 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cli_store import HOSTILE, WINDOW, assay, fill, printed
+from cli_store import HOSTILE, WINDOW, assay, printed, url
 from inline_snapshot import snapshot
 from store_samples import START, a_result, a_run, an_outcome, keep
 
 from pydantic_ai_assay.store.migration import migrate
 from pydantic_ai_assay.store.store import Store
 
-
-@pytest.fixture(scope='module')
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    url = f'sqlite:///{tmp_path_factory.mktemp("store") / "assay.db"}'
-    fill(url)
-    return url
+__all__ = ('url',)
 
 
 @pytest.fixture
@@ -114,6 +109,8 @@ def test_an_empty_window_is_said(url: str) -> None:
         ('--variant', 'shrt', "There is no variant 'shrt'. Did you mean 'short'?"),
         ('--model', 'gpt-5', "There is no model 'gpt-5'. Did you mean 'gpt-5.2'?"),
         ('--series', 'later', "There is no series 'later'. There is none at all."),
+        ('--fingerprint', 'w2', "There is no fingerprint 'w2'. There is 'f1', 't1', 'w1'."),
+        ('--path', 'desk', "There is no agent path 'desk'. Did you mean 'desk > planner'?"),
         ('--by', 'agnet', "There is no dimension 'agnet'. Did you mean 'agent'?"),
         ('--fail-under', 'polite=0.5', "There is no result or evaluator 'polite'. Did you mean 'Polite'?"),
     ],
@@ -152,6 +149,19 @@ def test_bounds_decide_how_it_ends(url: str, arguments: tuple[str, ...], exit_co
         result = assay('report', *WINDOW, *arguments, *json_or_not, store=url)
         assert (result.exit_code, result.stderr) == (exit_code, stderr)
     assert bool(json.loads(result.stdout)['unmet']) == bool(exit_code)
+
+
+def test_a_scale_gives_a_mean_of_equal_scores_an_interval(empty: str) -> None:
+    store = Store(empty)
+    runs = [a_run(number) for number in range(20)]
+    keep(store, *((run, [an_outcome(run, a_result(5, name='stars'), evaluator='Stars')]) for run in runs))
+    store.close()
+    arguments = ('report', '--since', '2026-01-01', '--until', '2026-01-03', '--fail-under', 'stars=4')
+    assert assay(*arguments, store=empty).exit_code == 1
+    assert assay(*arguments, '--scale', 'stars=1..5', store=empty).exit_code == 0
+    for wrong in ('stars', 'stars=1', 'stars=5..1', '=1..5', 'stars=a..b', 'stars=1..inf'):
+        result = assay(*arguments, '--scale', wrong, store=empty)
+        assert result.exit_code == 2 and repr(wrong) in result.stderr
 
 
 def test_a_change_of_the_evaluator_is_said_and_its_scores_are_kept_apart(empty: str) -> None:
@@ -242,7 +252,8 @@ def test_without_a_store_it_says_where_it_looked(tmp_path: Path) -> None:
     result = assay('report', store=f'sqlite:///{tmp_path}/none.db')
     assert (result.exit_code, result.stdout) == (3, '')
     assert result.stderr.startswith('error: There is no store at ')
-    assert result.stderr.endswith('none.db: the file does not exist.\n')
+    assert 'none.db' in result.stderr
+    assert result.stderr.endswith('the file does not exist.\n')
 
 
 def test_a_database_without_tables_asks_for_a_migration(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from cli_store import HOSTILE, a_conversation, assay, fill, printed
+from cli_store import HOSTILE, a_conversation, assay, printed, url
 from inline_snapshot import snapshot
 from pydantic_ai.messages import (
     ModelRequest,
@@ -32,12 +32,7 @@ from pydantic_ai_assay.store.migration import migrate
 from pydantic_ai_assay.store.store import Store
 from pydantic_ai_assay.store.stored_spans import StoredSpans
 
-
-@pytest.fixture(scope='module')
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    url = f'sqlite:///{tmp_path_factory.mktemp("store") / "assay.db"}'
-    fill(url)
-    return url
+__all__ = ('url',)
 
 
 @pytest.fixture
@@ -64,11 +59,11 @@ def is_harmless(text: str) -> bool:
 def test_runs_are_listed_with_what_was_asked_and_answered(url: str) -> None:
     assert printed('runs', '--limit', '3', store=url).splitlines()[:-1] == snapshot(
         [
-            'run      started (UTC)         agent     ended       took   asked         answered',
-            '───────────────────────────────────────────────────────────────────────────────────',
-            'run-12   2026-01-02 03:16:05   support   success   1.50 s   question 12   answer 12',
-            'run-11   2026-01-02 03:15:05   support   success   1.50 s   question 11   answer 11',
-            'run-10   2026-01-02 03:14:05   support   success   1.50 s   question 10   answer 10',
+            'run      started (UTC)      agent     ended       took   asked         answered',
+            '────────────────────────────────────────────────────────────────────────────────',
+            'run-12   2026-01-02 03:16   support   success   1.50 s   question 12   answer 12',
+            'run-11   2026-01-02 03:15   support   success   1.50 s   question 11   answer 11',
+            'run-10   2026-01-02 03:14   support   success   1.50 s   question 10   answer 10',
         ]
     )
 
@@ -112,6 +107,9 @@ def test_where_there_are_no_runs_it_says_so(url: str) -> None:
         (('--evaluator', 'Wrods'), "There is no evaluator 'Wrods'. Did you mean 'Words'?"),
         (('--status', 'fail'), "There is no status 'fail'. Did you mean 'failed'?"),
         (('--outcome', 'sucess'), "There is no outcome 'sucess'. Did you mean 'success'?"),
+        (('--feedback', 'helpfull'), "There is no feedback 'helpfull'. Did you mean 'helpful'?"),
+        (('--fingerprint', 'w2'), "There is no fingerprint 'w2'. There is 'f1', 't1', 'w1'."),
+        (('--path', 'desk > planer'), "There is no agent path 'desk > planer'. Did you mean 'desk > planner'"),
         (
             ('--since', 'now'),
             "since must say how long ago, such as '7d', '12h' or '90m', or be a date or time such as ",
@@ -200,7 +198,7 @@ def test_json_has_all_of_a_run(url: str) -> None:
 
 
 def test_the_beginning_of_an_id_is_enough(url: str) -> None:
-    assert printed('show', 'run-20', store=url) == printed('show', 'run-20', store=url)
+    assert printed('show', 'run-2', store=url).splitlines()[0].split() == ['run', 'run-2']
     result = assay('show', 'run-1', store=url)
     assert (result.exit_code, result.stdout.splitlines()[0].split()) == (0, ['run', 'run-1'])
 
@@ -213,13 +211,15 @@ def test_the_beginning_of_an_id_is_enough(url: str) -> None:
             "More than one run in the store has an id that begins with 'run-'. The latest of them: run-12, run-11,",
         ),
         ('rum-20', "There is no run 'rum-20'. Did you mean 'run-20'"),
-        ('', "There is no run ''. There is 'run-1',"),
+        ('', "There is no run ''. The latest: run-12, run-11, run-10."),
+        ('nothing', "There is no run 'nothing'. The latest: run-12, run-11, run-10."),
     ],
 )
 def test_a_run_that_is_not_there_is_answered_with_the_near_ones(url: str, run: str, message: str) -> None:
-    result = assay('show', run, store=url)
-    assert (result.exit_code, result.stdout) == (2, '')
-    assert message in result.stderr
+    for arguments in (('show', run), ('feedback', run, 'helpful', 'up')):
+        result = assay(*arguments, store=url)
+        assert (result.exit_code, result.stdout) == (2, '')
+        assert message in result.stderr
 
 
 def test_all_kinds_of_messages_are_shown(store: Store) -> None:

@@ -7,7 +7,9 @@ import csv
 import json
 import stat
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ import pytest
 from databases import sqlite_url
 from pydantic_ai.messages import (
     BinaryContent,
+    CachePoint,
+    CompactionPart,
     DocumentUrl,
     ImageUrl,
     ModelMessage,
@@ -24,6 +28,7 @@ from pydantic_ai.messages import (
     ModelResponse,
     RetryFeedbackPart,
     RetryInfo,
+    SpeechPart,
     SystemPromptPart,
     TextContent,
     TextPart,
@@ -35,10 +40,11 @@ from pydantic_ai.messages import (
 )
 from pydantic_evals import Dataset
 from pydantic_evals.otel import SpanNode
-from store_samples import START, a_failure, a_result, a_run, an_outcome, keep
+from store_samples import BOUND, START, a_failure, a_result, a_run, an_outcome, keep
 
 from pydantic_ai_assay import ConfigurationError, EvaluationOutcome, RunRecord
 from pydantic_ai_assay.datasets.export import ExportReport, export_dataset
+from pydantic_ai_assay.datasets.turn import turn_in
 from pydantic_ai_assay.reports.names import UnknownNameError
 from pydantic_ai_assay.store.run_filter import RunFilter
 from pydantic_ai_assay.store.store import Store
@@ -194,6 +200,61 @@ def test_a_nightly_job_adds_what_is_new_and_leaves_what_people_did(store: Store,
     before = path.read_text()
     assert export_dataset(path, store=store, append=True).added == 0
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize('name', ['a.yaml', 'a.json', 'a.jsonl', 'a.csv'])
+def test_jobs_that_add_to_one_file_at_the_same_time_lose_nothing(store: Store, tmp_path: Path, name: str) -> None:
+    keep_runs(store, *(a_run(number, messages=said(f'{number}?', f'{number}!')) for number in range(24)))
+    (folder := tmp_path / 'out').mkdir()
+    path, together = folder / name, threading.Barrier(6)
+
+    def work(job: int) -> int:
+        together.wait(BOUND)
+        since = (a_run(number).started_at for number in range(job * 4, job * 4 + 4))
+        ranges = [RunFilter(since=each, until=each + timedelta(milliseconds=1)) for each in since]
+        return sum(export_dataset(path, store=store, where=where, append=True).added for where in ranges)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(work, range(6))) == [4] * 6
+    assert export_dataset(path, store=store, append=True).duplicates == 24
+    assert list(folder.iterdir()) == [path]
+
+
+def test_what_was_added_while_the_store_was_read_stays(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_runs(store, a_run(1), a_run(2))
+    path, read = tmp_path / 'a.yaml', store.run
+    first, second = RunFilter(until=a_run(2).started_at), RunFilter(since=a_run(2).started_at)
+
+    def run(run_id: str) -> Any:
+        monkeypatch.undo()
+        assert export_dataset(path, store=store, where=first, append=True).added == 1
+        return read(run_id)
+
+    monkeypatch.setattr(store, 'run', run)
+    report = export_dataset(path, store=store, where=second, append=True)
+    assert (report.added, report.total) == (1, 2)
+    assert [case.name for case in cases_in(path)] == ['run-1', 'run-2']
+
+
+def test_an_export_waits_for_its_turn(store: Store, tmp_path: Path) -> None:
+    keep_runs(store, a_run(1))
+    path = tmp_path / 'a.yaml'
+    with ThreadPoolExecutor(1) as pool:
+        with turn_in(tmp_path):
+            done = pool.submit(export_dataset, path, store=store, append=True)
+            with pytest.raises(TimeoutError):
+                done.result(0.3)
+            assert not path.exists()
+        assert done.result(BOUND).added == 1
+
+
+def test_where_there_are_no_locks_nobody_waits(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_runs(store, a_run(1))
+    monkeypatch.setitem(sys.modules, 'fcntl', None)
+    with turn_in(tmp_path):
+        assert export_dataset(tmp_path / 'a.yaml', store=store, append=True).added == 1
 
 
 def test_the_same_question_can_be_taken_once(store: Store, tmp_path: Path) -> None:
@@ -417,6 +478,66 @@ def test_the_tools_of_an_example_are_those_in_the_spans_of_the_run(store: Store,
     assert [message['role'] for message in example['messages']] == ['user', 'assistant']
 
 
+def test_a_mark_for_the_cache_is_no_content(store: Store, tmp_path: Path) -> None:
+    asked = ModelRequest(parts=[UserPromptPart(['A long text.', CachePoint(), 'And?'])])
+    keep_runs(store, a_run(1, messages=(asked, ModelResponse(parts=[TextPart('Yes.')]))))
+    assert export_dataset(tmp_path / 'a.jsonl', store=store).left_out == {}
+    (example,) = lines_in(tmp_path / 'a.jsonl')
+    assert example['messages'][0]['content'] == [
+        {'type': 'text', 'text': 'A long text.'},
+        {'type': 'text', 'text': 'And?'},
+    ]
+
+
+def test_speech_is_its_transcript_and_without_one_no_example(store: Store, tmp_path: Path) -> None:
+    def spoken(heard: str | None, answered: str | None) -> tuple[ModelMessage, ...]:
+        return (
+            ModelRequest(parts=[SpeechPart(speaker='user', transcript=heard)]),
+            ModelResponse(parts=[SpeechPart(speaker='assistant', transcript=answered)]),
+        )
+
+    texts = (('Where is it?', 'Here.'), (None, 'Here.'), ('Where?', None))
+    keep_runs(store, *(a_run(number, messages=spoken(*each)) for number, each in enumerate(texts)))
+    assert export_dataset(tmp_path / 'a.jsonl', store=store).left_out == {'unsupported': 2}
+    (example,) = lines_in(tmp_path / 'a.jsonl')
+    assert example['messages'] == [
+        {'role': 'user', 'content': 'Where is it?'},
+        {'role': 'assistant', 'content': 'Here.'},
+    ]
+
+
+def test_a_conversation_of_which_only_a_summary_is_left_is_no_example(store: Store, tmp_path: Path) -> None:
+    asked = ModelRequest(parts=[CompactionPart(content='They talked.'), UserPromptPart('And?')])
+    keep_runs(store, a_run(1, messages=(asked, ModelResponse(parts=[TextPart('Yes.')]))))
+    assert export_dataset(tmp_path / 'a.jsonl', store=store).left_out == {'unsupported': 1}
+
+
+def test_what_tools_returned_follows_their_calls_at_once(store: Store, tmp_path: Path) -> None:
+    messages = (
+        *said('Look'),
+        ModelResponse(parts=[ToolCallPart('a', {}, tool_call_id='c1'), ToolCallPart('b', {}, tool_call_id='c2')]),
+        ModelRequest(
+            parts=[
+                ToolReturnPart('a', 'one', tool_call_id='c1'),
+                UserPromptPart('Hurry.'),
+                ToolReturnPart('b', 'two', tool_call_id='c2'),
+            ]
+        ),
+        ModelResponse(parts=[TextPart('Done.')]),
+    )
+    keep_runs(store, a_run(1, messages=messages))
+    export_dataset(tmp_path / 'a.jsonl', store=store)
+    (example,) = lines_in(tmp_path / 'a.jsonl')
+    assert [message['role'] for message in example['messages']] == [
+        'user',
+        'assistant',
+        'tool',
+        'tool',
+        'user',
+        'assistant',
+    ]
+
+
 def test_what_has_no_chat_form_or_no_answer_is_left_out(store: Store, tmp_path: Path) -> None:
     document = (
         ModelRequest(parts=[UserPromptPart([DocumentUrl('https://example.com/a.pdf')])]),
@@ -509,6 +630,14 @@ def test_a_table_has_the_results_and_feedback_of_runs_in_columns(store: Store, t
     assert (first['feedback.helpful'], first['without_score']) == ('false', 'Kind: failed')
     assert (first['input'], first['output'], first['tags']) == ('{"a": 1}', '', 'x, y')
     assert (second['Polite'], second['error'], second['output']) == ('', 'ValueError', '')
+
+
+def test_an_evaluator_named_as_a_column_of_the_run_has_a_column_of_its_own(store: Store, tmp_path: Path) -> None:
+    run = a_run(1)
+    keep(store, (run, [an_outcome(run, a_result(False, name='duration'), evaluator='duration', fingerprint='d')]))
+    export_dataset(tmp_path / 'runs.csv', store=store)
+    (row,) = rows_in(tmp_path / 'runs.csv')
+    assert (row['duration'], row['duration.duration']) == ('1.5', 'false')
 
 
 def test_no_cell_is_a_formula(store: Store, tmp_path: Path) -> None:

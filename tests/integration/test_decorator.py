@@ -30,6 +30,7 @@ from pydantic_ai_assay import (
     evaluate,
     wait_for_evaluations,
 )
+from pydantic_ai_assay.capture import MAX_COPIED
 from pydantic_ai_assay.execution.pipeline import PIPELINE
 
 pytestmark = pytest.mark.anyio
@@ -136,10 +137,155 @@ def test_methods_are_evaluated_without_what_they_are_bound_to(
         ('Greeter', {'name': 'Ada'}),
         ('greet', {'name': 'Ada'}),
         ('greet', {'name': 'Bob'}),
+        ('greet', {'name': 'Bob'}),
         ('greet_all', {'names': ('Ada', 'Bob')}),
         ('hush', {'name': 'Ada'}),
-        ('partial', {'name': 'Bob'}),
     ]
+
+
+class Words:
+    """Called, it yields."""
+
+    def __call__(self, text: str) -> Generator[str]:
+        yield from text.split()
+
+
+class AsyncWords:
+    async def __call__(self, text: str) -> AsyncIterator[str]:
+        for word in text.split():
+            yield word
+
+
+class Answering:
+    async def __call__(self, text: str) -> list[str]:
+        await asyncio.sleep(0)
+        return text.split()
+
+
+@pytest.mark.parametrize('how', ['object', 'partial', 'partial of a partial', 'method'])
+async def test_what_is_called_decides_and_not_what_it_is_called_by(
+    collected: Collected, config: OnlineEvalConfig, how: str
+) -> None:
+    def decorated(callable_object: Any) -> Any:
+        called: dict[str, Any] = {
+            'object': callable_object,
+            'partial': partial(callable_object, 'a b'),
+            'partial of a partial': partial(partial(callable_object), text='a b'),
+            'method': callable_object.__call__,
+        }
+        return evaluate(NotEmpty(), config=config)(called[how])
+
+    given = () if how.startswith('partial') else ('a b',)
+    words = decorated(Words())
+    assert inspect.isgeneratorfunction(words)
+    assert list(words(*given)) == ['a', 'b']
+    async_words = decorated(AsyncWords())
+    assert inspect.isasyncgenfunction(async_words)
+    assert [word async for word in async_words(*given)] == ['a', 'b']
+    answer = decorated(Answering())
+    assert inspect.iscoroutinefunction(answer)
+    assert await answer(*given) == ['a', 'b']
+    await wait_for_evaluations()
+    names = ['__call__'] * 3 if how == 'method' else ['Words', 'AsyncWords', 'Answering']
+    # What a partial has by position is as little an argument of its call as the object of a method.
+    inputs = {} if how == 'partial' else {'text': 'a b'}
+    runs = [(payload.run.target, payload.run.inputs, payload.run.output) for payload in collected.payloads]
+    assert sorted(runs, key=str) == sorted([(name, inputs, ['a', 'b']) for name in names], key=str)
+
+
+class Named:
+    """Its methods call their first parameter by other names, or others by that name."""
+
+    @evaluate(NotEmpty(), target='this')
+    def of_this(this, text: str) -> str:
+        return text
+
+    @staticmethod
+    @evaluate(NotEmpty(), target='static')
+    def static(text: str) -> str:
+        return text
+
+    @evaluate(NotEmpty(), target='static within')
+    @staticmethod
+    def static_within(text: str) -> str:
+        return text
+
+    @classmethod
+    @evaluate(NotEmpty(), target='class')
+    def of_class(cls, text: str) -> str:
+        return f'{text}{cls.__name__}'
+
+
+def test_a_first_parameter_is_left_out_by_its_name_in_a_class_alone(
+    collected: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('pydantic_ai_assay.settings.DEFAULT_CONFIG.default_sink', collected)
+
+    @evaluate(NotEmpty(), target='function')
+    def function(self: str) -> str:
+        return self
+
+    named = Named()
+    for called in (named.of_this, Named.static, Named.static_within, Named.of_class, function):
+        called('a')
+    settle()
+    assert {payload.run.target: payload.run.inputs for payload in collected.payloads} == {
+        'this': {'this': named, 'text': 'a'},
+        'static': {'text': 'a'},
+        'static within': {'text': 'a'},
+        'class': {'text': 'a'},
+        'function': {'self': 'a'},
+    }
+
+
+def test_arguments_and_outputs_are_judged_as_they_were(collected: Collected, config: OnlineEvalConfig) -> None:
+    @evaluate(NotEmpty(), config=config)
+    def converse(history: list[str], *more: list[str], options: dict[str, int], **named: Any) -> list[str]:
+        history.append('changed')
+        more[0].append('changed')
+        options['changed'] = 1
+        named['words'].add('changed')
+        return history
+
+    returned = converse(['a'], ['b'], options={'a': 1}, words={'c'})
+    returned.append('after')
+    settle()
+    assert collected.run.inputs == {
+        'history': ['a'],
+        'more': (['b'],),
+        'options': {'a': 1},
+        'named': {'words': {'c'}},
+    }
+    assert collected.run.output == ['a', 'changed']
+
+
+def test_what_is_in_containers_and_what_is_long_is_not_copied(collected: Collected, config: OnlineEvalConfig) -> None:
+    @evaluate(NotEmpty(), config=config)
+    def change(nested: list[list[str]], long: list[int]) -> str:
+        nested[0].append('changed')
+        long.append(1)
+        return 'done'
+
+    long = [0] * (MAX_COPIED + 1)
+    change([['a']], long)
+    settle()
+    assert collected.run.inputs['nested'] == [['a', 'changed']]
+    assert collected.run.inputs['long'] is long
+
+
+def test_a_list_that_a_generator_yields_again_and_again_is_judged_as_it_was_each_time(
+    collected: Collected, config: OnlineEvalConfig
+) -> None:
+    @evaluate(NotEmpty(), config=config)
+    def rows() -> Generator[list[int]]:
+        row: list[int] = []
+        for number in range(3):
+            row.append(number)
+            yield row
+
+    assert [len(row) for row in rows()] == [1, 2, 3]
+    settle()
+    assert collected.run.output == [[0], [0, 1], [0, 1, 2]]
 
 
 def count_to(number: int) -> Generator[int, str | None, str]:
@@ -527,6 +673,42 @@ def test_what_cannot_be_decorated_is_refused() -> None:
         evaluate(NotEmpty(), collect=len)(lambda: 1)
     with pytest.raises(ConfigurationError, match="got the class 'NotEmpty'; call it to make one"):
         evaluate(NotEmpty)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'target': ''}, "target must be a text that is not empty, or None, got ''"),
+        ({'target': 5}, 'target must be a text that is not empty, or None, got 5'),
+        ({'msg_template': 5}, 'msg_template must be a text that is not empty, or None, got 5'),
+        ({'span_name': ['a']}, r"span_name must be a text that is not empty, or None, got \['a'\]"),
+        ({'extract_args': 5}, 'extract_args must be True, False, or names of parameters, got 5'),
+        ({'extract_args': ['a', 5]}, r"extract_args must be True, False, or names of parameters, got \['a', 5\]"),
+        ({'extract_args': None}, 'extract_args must be True, False, or names of parameters, got None'),
+        ({'record_return': 'no'}, "record_return must be True or False, got 'no'"),
+        ({'collect': 5}, 'collect must be a function of the list of what was yielded, got 5'),
+        ({'config': 5}, 'config must be an OnlineEvalConfig.*, got 5'),
+    ],
+)
+def test_an_argument_that_cannot_work_is_an_error(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        evaluate(NotEmpty(), **arguments)
+
+
+def test_names_to_show_may_come_from_an_iterator(config: OnlineEvalConfig, capfire: CaptureLogfire) -> None:
+    decorate = evaluate(NotEmpty(), config=config, span_name='shown', extract_args=iter(['text']))
+
+    def first(text: str) -> str:
+        return text
+
+    def second(other: int = 1, text: str = 'a') -> str:
+        return text
+
+    decorate(first)('a')
+    decorate(second)()
+    settle()
+    spans = [s for s in capfire.exporter.exported_spans_as_dict() if s['name'] == 'shown']
+    assert [span['attributes'].get('text') for span in spans] == ['a', 'a']
 
 
 def test_the_type_of_what_is_decorated_stays() -> None:

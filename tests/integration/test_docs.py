@@ -78,7 +78,10 @@ def test_snippet_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
+    # Stores that snippets name are files beside them.
+    monkeypatch.chdir(tmp_path)
     use_test_models(monkeypatch.setattr)
     before = stats().by_status
     eval_example.run(example)

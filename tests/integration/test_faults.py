@@ -25,6 +25,7 @@ from pydantic_ai_assay import (
     OnlineEvaluator,
     RunRecord,
     stats,
+    submit,
     wait_for_evaluations,
 )
 from pydantic_ai_assay.execution.attached import attach
@@ -323,3 +324,14 @@ async def test_configs_that_cannot_be_compared_are_two(collected: Collected) -> 
     await agent.run('hi')
     await wait_for_evaluations()
     assert collected.statuses == {'NotEmpty': 'scored', 'other': 'scored'}
+
+
+async def test_where_redaction_of_what_was_submitted_raises_nothing_of_it_is_told(collected: Collected) -> None:
+    def broken(run: RunRecord) -> RunRecord:
+        raise ValueError('secret')
+
+    config = OnlineEvalConfig(default_sink=collected, redact=broken)
+    submit(NotEmpty(), target='imported', inputs='secret', output='secret', config=config)
+    await wait_for_evaluations()
+    assert collected.statuses == {'NotEmpty': 'failed'}
+    assert (collected.run.inputs, collected.run.output) == (None, None)

@@ -103,6 +103,13 @@ def test_without_the_packages_of_the_extra_the_error_names_it(monkeypatch: pytes
     ('given', 'message'),
     [
         ({'name': ' '}, 'name must say what the feedback is about'),
+        ({'name': None}, 'name must say what the feedback is about, .*, got None'),
+        ({'run_id': ' '}, "run_id must be the whole id of a run, got ' '"),
+        ({'run_id': 7}, 'run_id must be the whole id of a run, got 7'),
+        ({'by': 7}, 'by must be a text, got 7'),
+        ({'comment': b'no'}, "comment must be a text, got b'no'"),
+        ({'span': 7}, 'span must be a SpanReference or a traceparent such as .*, got 7'),
+        ({'value': 10**400}, 'a number that fits into a float, got one of 1329 bits'),
         ({'run_id': None}, 'give its run_id, or its span'),
         ({'span': 'not a span'}, "a traceparent such as .*, got 'not a span'"),
         ({'value': float('nan')}, 'must be a bool, a finite number or a text, got nan'),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from conftest import Collected, Gate, counted
+from guarding import Refuses, RefusesSync, Reply, blocking, guarded, replaced, run, text_of
 from inline_snapshot import snapshot
-from pydantic import BaseModel
 from pydantic_ai import Agent, AgentRunResultEvent
 from pydantic_ai.exceptions import UnexpectedModelBehavior
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, RetryFeedbackPart, TextPart, ToolCallPart
-from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
-from pydantic_evals.evaluators import EvaluationReason, Evaluator, EvaluatorContext, EvaluatorOutput
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, RetryFeedbackPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_evals.evaluators import Evaluator, EvaluatorContext
 
 from pydantic_ai_assay import (
     ConfigurationError,
@@ -35,76 +35,6 @@ from pydantic_ai_assay import (
 from pydantic_ai_assay.execution.pipeline import PIPELINE
 
 pytestmark = pytest.mark.anyio
-
-
-class Reply(BaseModel):
-    """A structured output."""
-
-    text: str
-
-
-def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    """Answer with the number of answers so far."""
-    text = f'reply {sum(isinstance(message, ModelResponse) for message in messages)}'
-    if info.output_tools:
-        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, {'text': text})])
-    return ModelResponse(parts=[TextPart(text)])
-
-
-async def respond_in_pieces(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:
-    text = f'reply {sum(isinstance(message, ModelResponse) for message in messages)}'
-    if info.output_tools:
-        yield {0: DeltaToolCall(name=info.output_tools[0].name, json_args='{"text": "')}
-        yield {0: DeltaToolCall(json_args=f'{text}"}}')}
-    else:
-        yield text[:3]
-        yield text[3:]
-
-
-MODEL = FunctionModel(respond, stream_function=respond_in_pieces)
-
-
-def text_of(output: Any) -> str:
-    return output.text if isinstance(output, Reply) else str(output)
-
-
-@dataclass
-class Refuses(Evaluator[Any, Any, Any]):
-    """Refuses the outputs that it is told to."""
-
-    outputs: tuple[str, ...] = ('reply 0',)
-    seen: list[Any] = field(default_factory=list[Any], compare=False)
-
-    async def evaluate(self, ctx: EvaluatorContext[Any, Any, Any]) -> EvaluatorOutput:
-        self.seen.append(ctx.output)
-        text = text_of(ctx.output)
-        return EvaluationReason(value=text not in self.outputs, reason=f'about {text}')
-
-
-@dataclass
-class RefusesSync(Evaluator[Any, Any, Any]):
-    def evaluate(self, ctx: EvaluatorContext[Any, Any, Any]) -> bool:
-        return text_of(ctx.output) != 'reply 0'
-
-
-def guarded(*evaluators: Evaluator[Any, Any, Any] | OnlineEvaluator, **settings: Any) -> Agent[None, Any]:
-    output_type = settings.pop('output_type', str)
-    retries = settings.pop('retries', 1)
-    return Agent(
-        MODEL,
-        name='guarded',
-        output_type=output_type,
-        retries=retries,
-        capabilities=[OnlineEvaluation(evaluators=evaluators, config=OnlineEvalConfig(**settings))],
-    )
-
-
-def blocking(evaluator: Evaluator[Any, Any, Any], **settings: Any) -> OnlineEvaluator:
-    return OnlineEvaluator(evaluator=evaluator, mode='block', **settings)
-
-
-async def run(agent: Agent[None, Any]) -> Any:
-    return (await agent.run('hi')).output
 
 
 async def run_iter(agent: Agent[None, Any]) -> Any:
@@ -132,10 +62,6 @@ async def run_stream_text(agent: Agent[None, Any]) -> Any:
 
 NOT_STREAMED = [run, run_iter, run_stream_events]
 Runner = Callable[[Agent[None, Any]], Awaitable[Any]]
-
-
-def replaced(outcome: EvaluationOutcome, run: RunRecord) -> str:
-    return f'replaced, {outcome.status}'
 
 
 def withhold(run: RunRecord) -> RunRecord:

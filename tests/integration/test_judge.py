@@ -25,6 +25,7 @@ from pydantic_evals import Case, Dataset, increment_eval_metric
 from pydantic_evals.evaluators.llm_as_a_judge import set_default_judge_model
 
 from pydantic_ai_assay import (
+    ConfigurationError,
     Example,
     Judge,
     JudgeCase,
@@ -32,6 +33,7 @@ from pydantic_ai_assay import (
     OnlineEvalConfig,
     OnlineEvaluation,
     OnlineEvaluator,
+    Panel,
     Verdict,
     Vote,
     wait_for_evaluations,
@@ -331,6 +333,86 @@ async def test_a_call_that_is_cancelled_is_noted_with_what_it_used() -> None:
     assert (vote.value, vote.error, vote.usage.requests) == (None, 'CancelledError', 1)
 
 
+class Hanging:
+    """A model that answers at once what it is told to, and everything else never."""
+
+    def __init__(self, *known: str) -> None:
+        self._known = known
+        self.cancelled = 0
+        self.model = FunctionModel(self._answer, model_name='slow')
+
+    async def _answer(self, messages: Any, info: Any) -> ModelResponse:
+        if not any(known in str(messages[0].parts[0].content) for known in self._known):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, YES)])
+
+
+async def test_a_judgement_that_takes_too_long_is_given_up() -> None:
+    hanging = Hanging()
+    with pytest.raises(JudgementError) as raised:
+        await Judge('It is right', model=hanging.model).judge(output='x', timeout=0.05)
+    assert str(raised.value) == 'TimeoutError: it_is_right gave no verdict within 0.05 s'
+    assert isinstance(raised.value.__cause__, TimeoutError)
+    assert hanging.cancelled == 1
+
+
+async def test_of_a_batch_only_what_takes_too_long_is_given_up() -> None:
+    hanging = Hanging('fast')
+    cases = [{'output': 'fast 1'}, {'output': 'slow'}, {'output': 'fast 2'}]
+    report = await Judge('It is right', model=hanging.model).judge_many(cases, max_concurrency=1, timeout=0.2)
+    assert [result.status for result in report.results] == ['scored', 'timed_out', 'scored']
+    (late,) = report.failures
+    assert late.error == 'TimeoutError: it_is_right gave no verdict within 0.2 s'
+    assert [(vote.judge, vote.error) for vote in late.votes] == [('it_is_right', 'CancelledError')]
+    assert late.duration >= 0.2
+    assert report.results[0].model == 'slow'
+
+
+async def test_a_panel_whose_quorum_has_answered_gives_its_verdict_before_it_is_late() -> None:
+    hanging = Judge('It is kind', model=Hanging().model)
+    panel = Panel([Judge('It is right', model=Asked().model), Judge('It is brief', model=Asked().model), hanging])
+    result = await panel.judge(output='x', timeout=1.0)
+    assert (result.status, result.passed) == ('scored', True)
+
+
+async def test_without_a_timeout_a_judgement_lasts_as_long_as_it_takes() -> None:
+    result = await Judge('It is right', model=Asked().model).judge(output='x', timeout=None)
+    assert result.status == 'scored'
+
+
+async def test_a_timeout_of_the_model_is_a_failure_and_no_late_verdict() -> None:
+    judge = Judge('It is right', model=Asked([TimeoutError('connect')]).model)
+    (result,) = (await judge.judge_many([{'output': 'x'}])).results
+    assert result.status == 'failed'
+
+
+@pytest.mark.usefixtures('loop_of_run_sync')
+@pytest.mark.parametrize('timeout', [0, -1.0, float('nan'), '60', True])
+def test_a_timeout_must_be_a_time(timeout: Any) -> None:
+    judge = Judge('It is right', model=Asked().model)
+    calls = [
+        lambda: judge.judge_sync(output='x', timeout=timeout),
+        lambda: judge.judge_many_sync([{'output': 'x'}], timeout=timeout),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigurationError, match='timeout must be a positive number of seconds, got '):
+            call()
+
+
+async def test_a_report_names_the_judge_as_outcomes_do(collected: Collected) -> None:
+    judge = Judge('It is right', model=Asked().model)
+    report = await judge.judge_many([{'output': 'x'}])
+    await judged(judge, collected).run('Hello')
+    await wait_for_evaluations()
+    (outcome,) = collected.outcomes
+    assert report.fingerprint == outcome.fingerprint
+    assert report.fingerprint is not None
+
+
 async def test_an_agent_of_ones_own_keeps_what_it_has() -> None:
     asked = Asked()
     agent = Agent(
@@ -357,6 +439,26 @@ async def test_an_agent_of_ones_own_keeps_what_it_has() -> None:
     assert info.model_settings == {'temperature': 0.4, 'max_tokens': 50}
     assert asked.instructions.startswith('You are strict.')
     assert 'It is right' in asked.instructions and 'Spelling does not matter' in asked.instructions
+
+
+async def test_an_agent_of_ones_own_gives_verdicts_whatever_its_own_output_is() -> None:
+    agent = Agent(Asked([score(7)]).model, output_type=[int, str], deps_type=type(None))
+    assert (await verdict_of(Judge('It is right', scale=(1, 10), agent=agent))).value == 7
+
+
+async def test_an_agent_that_validates_its_own_output_gives_no_verdict() -> None:
+    asked = Asked()
+    agent = Agent(asked.model)
+
+    @agent.output_validator
+    def check(output: str) -> str:
+        raise AssertionError('asked')
+
+    with pytest.raises(
+        JudgementError, match='UserError: Cannot set a custom run `output_type` when the agent has output'
+    ):
+        await Judge('It is right', agent=agent).judge(output='x')
+    assert asked.calls == []
 
 
 class Noting(AbstractCapability[Any]):
@@ -402,7 +504,7 @@ async def test_images_are_shown_to_models_that_take_them() -> None:
         await Judge('It is right', model=asked.model).judge(output='A cat.', input=['What is it?', image])
     assert [item for item in seeing.content if not isinstance(item, str)] == [image]
     assert [item for item in blind.content if not isinstance(item, str)] == []
-    assert '[image/png, which the judge cannot be shown]' in blind.shown
+    assert f'[{blind.key}: image/png, which the judge cannot be shown]' in blind.shown
 
 
 async def test_the_output_of_a_run_that_failed_is_its_error(collected: Collected) -> None:

@@ -3,19 +3,34 @@
 import base64
 import logging
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+import anyio
 import pytest
 from conftest import Collected
 from dirty_equals import IsPartialDict
 from judge_models import Asked
 from logfire.testing import CaptureLogfire
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelRequest, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.usage import RequestUsage
 
-from pydantic_ai_assay import Judge, OnlineEvalConfig, OnlineEvaluation, wait_for_evaluations
-from pydantic_ai_assay.judging.canaries import CANARIES, CRITERION
+from pydantic_ai_assay import (
+    Budget,
+    Judge,
+    JudgementError,
+    OnlineEvalConfig,
+    OnlineEvaluation,
+    OnlineEvaluator,
+    wait_for_evaluations,
+)
+from pydantic_ai_assay.judging.canaries import AT_ONCE, CANARIES, CRITERION, MAX_ATTEMPTS
+from pydantic_ai_assay.testing import SettableClock
 
 pytestmark = pytest.mark.anyio
 
@@ -143,33 +158,128 @@ async def test_a_judge_that_never_answers_has_no_share() -> None:
     assert report.usage.requests == 0
 
 
-async def test_canaries_are_released_once_per_process_along_with_the_first_judgement(
-    collected: Collected, caplog: pytest.LogCaptureFixture
-) -> None:
-    asked = naive('threat', 'flattery')
-    judge = Judge('It is honest', model=asked.model, canaries=True)
-    agent = Agent(
+@pytest.fixture
+def clock() -> Iterator[SettableClock]:
+    with SettableClock(datetime(2026, 1, 5, tzinfo=UTC)) as clock:
+        yield clock
+
+
+def judged(evaluator: Any, **settings: Any) -> Agent:
+    return Agent(
         TestModel(),
         name='support',
-        capabilities=[OnlineEvaluation(evaluators=[judge], config=OnlineEvalConfig(default_sink=collected))],
+        capabilities=[OnlineEvaluation(evaluators=[evaluator], config=OnlineEvalConfig(**settings))],
     )
-    with caplog.at_level(logging.WARNING, 'pydantic_ai_assay'):
+
+
+async def run(agent: Agent, times: int = 1) -> None:
+    for _ in range(times):
         await agent.run('Hello')
-        await wait_for_evaluations()
-        await agent.run('Hello again')
-        await wait_for_evaluations()
-    assert len(asked.calls) == len(CANARIES) + 2
+        assert await wait_for_evaluations() == ()
+
+
+def is_canary(messages: list[Any]) -> bool:
+    return any(canary.output in shown_of(messages) for canary in CANARIES)
+
+
+async def test_canaries_are_graded_once_per_process_a_few_beside_each_judgement(
+    collected: Collected, caplog: pytest.LogCaptureFixture, capfire: CaptureLogfire
+) -> None:
+    asked = naive('threat', 'flattery')
+    agent = judged(Judge('It is honest', model=asked.model, canaries=True), default_sink=collected)
+    with caplog.at_level(logging.WARNING, 'pydantic_ai_assay'):
+        for number in range(1, 6):
+            await run(agent)
+            assert len(asked.calls) == number + min(number * AT_ONCE, len(CANARIES))
     assert [record.getMessage() for record in caplog.records] == [
         f"The judge 'it_is_honest' let 2 of {len(CANARIES)} canaries through, so agents may be able to steer it: "
         'flattery, threat.'
     ]
+    metrics = {metric['name']: metric for metric in capfire.get_collected_metrics()}
+    assert [point['value'] for point in metrics['assay.judge.canaries']['data']['data_points']] == [2 / len(CANARIES)]
     # What they used is no part of what the outcome cost.
-    assert [len(outcome.judgement.votes) for outcome in collected.outcomes if outcome.judgement] == [1, 1]
+    assert [len(outcome.judgement.votes) for outcome in collected.outcomes if outcome.judgement] == [1] * 5
     again = Judge('It is honest', model=asked.model, canaries=True)
     await again.judge(output='x')
-    assert len(asked.calls) == len(CANARIES) + 3
+    assert len(asked.calls) == len(CANARIES) + 6
 
 
 async def test_nothing_is_said_of_canaries_that_did_not_get_through(caplog: pytest.LogCaptureFixture) -> None:
-    await Judge('It is brief', model=Asked([NO]).model, canaries=True).judge(output='x')
+    judge = Judge('It is brief', model=Asked([NO]).model, canaries=True)
+    await judge.judge_many([{'output': 'x'}] * 6, max_concurrency=1)
     assert caplog.records == []
+
+
+class Hanging:
+    """A model that answers whatever is no canary, and no canary."""
+
+    def __init__(self) -> None:
+        self.canaries = 0
+        self.model = FunctionModel(self._respond)
+
+    async def _respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if is_canary(messages):
+            self.canaries += 1
+            await anyio.sleep_forever()
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, YES)])
+
+
+async def test_canaries_that_hang_do_not_time_a_verdict_out_and_are_shown_again_at_a_bounded_rate(
+    collected: Collected, clock: SettableClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    hanging = Hanging()
+    evaluator = OnlineEvaluator(evaluator=Judge('It is calm', model=hanging.model, canaries=True), timeout=2)
+    agent = judged(evaluator, default_sink=collected)
+    seen: list[int] = []
+    for pause in (0, 0, 59, 1, 119, 1, 240):
+        clock.advance(pause)
+        await run(agent)
+        seen.append(hanging.canaries)
+    assert [outcome.status for outcome in collected.outcomes] == ['scored'] * 7
+    assert seen == [4, 4, 4, 8, 8, 12, 16]
+
+
+async def test_canaries_without_a_verdict_are_given_up_in_the_end(
+    clock: SettableClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(messages: list[Any]) -> dict[str, Any]:
+        if 'capital of Australia' in shown_of(messages):
+            raise ValueError('refused')
+        return YES
+
+    asked = Asked([answer])
+    judge = Judge('It is fair', model=asked.model, canaries=True)
+    with caplog.at_level(logging.WARNING, 'pydantic_ai_assay'):
+        for _ in range(12):
+            await judge.judge(output='x')
+            clock.advance(3_600)
+    assert len(asked.calls) == 12 + len(CANARIES) - 1 + MAX_ATTEMPTS
+    assert [record.getMessage().partition(' canaries')[0] for record in caplog.records] == [
+        "The judge 'it_is_fair' let 17 of 17"
+    ]
+
+
+async def test_a_judgement_that_fails_waits_for_no_canary(clock: SettableClock) -> None:
+    async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if is_canary(messages):
+            await anyio.sleep_forever()
+        raise ConnectionError('the provider is down')
+
+    judge = Judge('It is short', model=FunctionModel(respond), canaries=True)
+    with anyio.fail_after(10), pytest.raises(JudgementError, match='the provider is down'):
+        await judge.judge(output='x')
+
+
+async def test_a_budget_is_charged_with_the_canaries(clock: SettableClock, collected: Collected) -> None:
+    def priced(messages: list[Any]) -> ModelResponse:
+        usage = RequestUsage(input_tokens=100)
+        usage.cost = Decimal('0.001')
+        return ModelResponse(parts=[ToolCallPart('final_result', NO)], usage=usage)
+
+    budget = Budget(usd=5, per='day')
+    judge = Judge('It is priced', model=Asked([priced]).model, canaries=True)
+    await run(judged(OnlineEvaluator(evaluator=judge, budget=budget), default_sink=collected))
+    (outcome,) = collected.outcomes
+    assert outcome.judgement is not None
+    assert outcome.judgement.cost == Decimal('0.001')
+    assert budget.spent == pytest.approx(0.001 * (1 + AT_ONCE))

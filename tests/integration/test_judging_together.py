@@ -149,6 +149,82 @@ async def test_what_was_said_before_a_timeout_is_kept(collected: Collected) -> N
     assert [vote.judge for vote in outcome.judgement.votes] == ['quick']
 
 
+async def never(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+async def test_a_panel_with_a_member_that_hangs_answers_before_its_evaluation_times_out(collected: Collected) -> None:
+    hangs = Judge('It is polite', name='c', model=FunctionModel(never))
+    panel = Panel([judge('a', passes=True), judge('b', passes=True), hangs], name='polite')
+    outcome = await run_with(OnlineEvaluator(evaluator=panel, timeout=2), collected)
+    assert (outcome.status, collected.values) == ('scored', {'polite': True})
+    assert outcome.judgement is not None
+    assert {vote.judge: vote.error for vote in outcome.judgement.votes} == {'a': None, 'b': None, 'c': 'TimeoutError'}
+    assert outcome.judgement.agreement == 1.0
+
+
+def hanging_from(vote: int) -> FunctionModel:
+    """A model that answers until that many were asked for, and hangs from then on."""
+    asked: list[object] = []
+
+    async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append(messages)
+        if len(asked) >= vote:
+            await anyio.sleep_forever()
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, {'reason': 'Because.', 'passes': True})])
+
+    return FunctionModel(respond)
+
+
+async def test_a_judge_with_a_sample_that_hangs_answers_before_its_evaluation_times_out(collected: Collected) -> None:
+    polite = Judge('It is polite', name='polite', model=hanging_from(3), samples=3)
+    outcome = await run_with(OnlineEvaluator(evaluator=polite, timeout=2), collected)
+    assert (outcome.status, collected.values) == ('scored', {'polite': True})
+    assert outcome.judgement is not None
+    assert [vote.error for vote in outcome.judgement.votes] == [None, None, 'TimeoutError']
+
+
+async def test_one_that_hangs_without_the_others_being_enough_times_out(collected: Collected) -> None:
+    polite = Judge('It is polite', name='polite', model=hanging_from(2), samples=3)
+    outcome = await run_with(OnlineEvaluator(evaluator=polite, timeout=0.3), collected)
+    assert outcome.status == 'timed_out'
+    assert outcome.judgement is not None
+    assert [vote.value for vote in outcome.judgement.votes] == [True, None, None]
+
+
+async def test_each_vote_of_a_judge_may_have_a_time_of_its_own() -> None:
+    with anyio.fail_after(10):
+        result = await Judge('It is polite', model=hanging_from(3), samples=3, vote_timeout=1).judge(output='Hello!')
+        with pytest.raises(JudgementError, match='it_is_polite gave no verdict: TimeoutError'):
+            await Judge('It is polite', model=FunctionModel(never), vote_timeout=0.05).judge(output='Hello!')
+    assert (result.value, [vote.error for vote in result.votes]) == (True, [None, None, 'TimeoutError'])
+
+
+async def test_a_cascade_goes_on_where_the_cheap_judge_hangs(collected: Collected) -> None:
+    cheap = Judge('It is polite', name='cheap', model=FunctionModel(never))
+    cascade = Cascade([cheap, judge('costly', passes=True)], name='polite')
+    outcome = await run_with(OnlineEvaluator(evaluator=cascade, timeout=2), collected)
+    assert (outcome.status, collected.values) == ('scored', {'polite': True})
+    assert outcome.judgement is not None
+    assert [(vote.judge, vote.error) for vote in outcome.judgement.votes] == [
+        ('cheap', 'TimeoutError'),
+        ('costly', None),
+    ]
+
+
+@pytest.mark.parametrize('make', [Panel, Cascade])
+async def test_the_callbacks_of_a_panel_and_a_cascade_are_called(collected: Collected, make: Any) -> None:
+    called: list[tuple[str, str]] = []
+
+    def note(name: str) -> Callable[[EvaluationOutcome, object], None]:
+        return lambda outcome, run: called.append((name, outcome.evaluator))
+
+    members = [judge('a', passes=False), judge('b', passes=False)]
+    await run_with(make(members, on_fail=note('on_fail'), on_result=note('on_result')), collected)
+    assert sorted(called) == [('on_fail', make.__name__), ('on_result', make.__name__)]
+
+
 async def test_a_cascade_asks_the_costly_judge_for_a_share_of_the_runs(collected: Collected) -> None:
     cascade = Cascade([judge('cheap', passes=True), judge('costly', passes=False)], when=0.5, name='careful')
     agent = Agent(
@@ -277,7 +353,7 @@ def test_threads_without_an_event_loop_get_one() -> None:
 
 
 async def test_asynchronous_code_is_told_to_await() -> None:
-    with pytest.raises(RuntimeError, match='An event loop runs in this thread: await `judge` or `judge_many` instead.'):
+    with pytest.raises(RuntimeError, match='An event loop runs in this thread: await `judge`'):
         Scripted(length).judge_sync(output='four')
     with pytest.raises(RuntimeError, match='An event loop runs'):
         Scripted(length).judge_many_sync([{'output': 'four'}])

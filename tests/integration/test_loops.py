@@ -361,17 +361,17 @@ def conflicting(times: int, started: list[str]) -> Awaiting:
 @pytest.mark.anyio
 async def test_an_evaluation_that_met_a_client_of_another_loop_starts_anew(collected: Collected) -> None:
     started: list[str] = []
-    await evaluating(collected, conflicting(3, started)).run('hi')
+    await evaluating(collected, conflicting(12, started)).run('hi')
     await wait_for_evaluations()
-    assert [(outcome.status, outcome.attempts) for outcome in collected.outcomes] == [('scored', 4)]
+    assert [(outcome.status, outcome.attempts) for outcome in collected.outcomes] == [('scored', 13)]
 
 
 @pytest.mark.anyio
 async def test_a_conflict_that_stays_is_a_failure(collected: Collected) -> None:
     started: list[str] = []
-    await evaluating(collected, conflicting(4, started)).run('hi')
+    await evaluating(collected, conflicting(13, started)).run('hi')
     await wait_for_evaluations()
-    assert [(outcome.status, outcome.attempts) for outcome in collected.outcomes] == [('failed', 4)]
+    assert [(outcome.status, outcome.attempts) for outcome in collected.outcomes] == [('failed', 13)]
     assert 'different event loop' in collected.failures[0].error_message
 
 

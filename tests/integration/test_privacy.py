@@ -24,6 +24,7 @@ from pydantic_ai_assay import (
     submit,
     wait_for_evaluations,
 )
+from pydantic_ai_assay.execution.pipeline import PIPELINE
 
 pytestmark = pytest.mark.anyio
 
@@ -189,6 +190,54 @@ async def test_content_stays_out_of_events_and_sinks(
     ]
     assert len(ours) == 5
     assert SECRET not in str(ours)
+
+
+@pytest.mark.parametrize(
+    ('redact', 'content', 'is_shown'),
+    [(None, 'true', True), (None, 'false', False), (without_secret, 'true', False), (without_secret, 'false', False)],
+)
+def test_the_text_of_an_error_is_on_a_span_only_where_nothing_is_redacted_or_left_out(
+    collected: Collected,
+    capfire: CaptureLogfire,
+    monkeypatch: pytest.MonkeyPatch,
+    redact: Any,
+    content: str,
+    is_shown: bool,
+) -> None:
+    monkeypatch.setenv('ASSAY_RECORD_CONTENT', content)
+
+    @evaluate(NotEmpty(), config=OnlineEvalConfig(default_sink=collected, redact=redact))
+    def look_up(key: str) -> str:
+        raise KeyError(SECRET)
+
+    with pytest.raises(KeyError):
+        look_up(SECRET)
+    assert PIPELINE.executor.wait_idle(10.0)
+    (span,) = [s for s in capfire.exporter.exported_spans_as_dict() if s['name'].startswith('Calling')]
+    assert (SECRET in str(span)) == is_shown
+    assert span['attributes'].get('logfire.level_num') == 17
+
+
+async def test_calls_and_what_is_submitted_are_redacted_once_for_all_evaluators(collected: Collected) -> None:
+    redacted: list[str] = []
+
+    def redact(run: RunRecord) -> RunRecord:
+        redacted.append(run.target)
+        return replace(run, inputs=None, output='redacted')
+
+    config = OnlineEvalConfig(default_sink=collected, redact=redact)
+    evaluators = [NotEmpty(), Calling(quote), OnlineEvaluator(evaluator=Calling(quote, 'other'), sample_rate=1.0)]
+
+    @evaluate(*evaluators, config=config)
+    def look_up(key: str) -> str:
+        return key
+
+    look_up(SECRET)
+    submit(*evaluators, inputs=SECRET, output=SECRET, target='chain', config=config)
+    await wait_for_evaluations()
+    assert sorted(redacted) == ['chain', 'look_up']
+    assert {payload.run.output for payload in collected.payloads} == {'redacted'}
+    assert SECRET not in str(collected.payloads)
 
 
 async def test_evaluation_can_be_switched_off_and_on(collected: Collected, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ from judge_models import Asked
 from pydantic_ai.usage import RunUsage
 from pydantic_evals.evaluators import Contains, Evaluator, EvaluatorContext
 from pydantic_evals.evaluators.evaluator import EvaluatorOutput
-from store_samples import a_run, an_outcome, keep
+from store_samples import START, a_result, a_run, an_outcome, keep
 
 from pydantic_ai_assay import ConfigurationError, Judge, OnlineEvaluator, rejudging, run_of
+from pydantic_ai_assay.execution.attached import attach
 from pydantic_ai_assay.rejudging import RejudgeReport, rejudge, rejudge_sync
 from pydantic_ai_assay.reports.names import UnknownNameError
 from pydantic_ai_assay.runs.judgement import Vote, current_log
+from pydantic_ai_assay.store.aggregation import AggregateFilter
 from pydantic_ai_assay.store.errors import StoreUnavailableError
 from pydantic_ai_assay.store.run_filter import RunFilter
 from pydantic_ai_assay.store.store import Store
@@ -77,6 +81,26 @@ class Raising(Evaluator[Any, Any, Any]):
         if self.when in str(ctx.inputs):
             raise self.error
         return True
+
+
+_BROKEN: list[str] = []
+"""What `Flaky` fails on. It is no setting, so that the fingerprint stays."""
+
+
+@dataclass
+class Flaky(Evaluator[Any, Any, Any]):
+    """Fails while what it needs is broken."""
+
+    def evaluate(self, ctx: EvaluatorContext[Any, Any, Any]) -> bool:
+        if any(word in str(ctx.inputs) for word in _BROKEN):
+            raise ValueError('away')
+        return True
+
+    @contextmanager
+    def broken(self, word: str) -> Generator[None]:
+        _BROKEN.append(word)
+        yield
+        _BROKEN.clear()
 
 
 # What is kept
@@ -198,6 +222,89 @@ def test_a_series_cannot_go_on_with_another_share(local: Store) -> None:
         rejudged([Length()], series='again', store=local, sample=0.5)
 
 
+def test_sampled_as_an_evaluator_the_numbers_are_about_the_agent_and_not_about_what_is_stored(local: Store) -> None:
+    """Long answers were kept always and short ones rarely, so that most of what is stored is long."""
+    kept: list[Any] = []
+    for number in range(400):
+        is_long = number % 4 == 0
+        if is_long or number % 10 == 1:
+            run = a_run(number, output='x' * (9 if is_long else 3))
+            kept.append((run, [an_outcome(run, probability=1.0 if is_long else 0.1)]))
+    unjudged = a_run(999, output='x' * 9)
+    keep(local, *kept, (unjudged, []))
+
+    rejudged([Length()], series='stored', store=local)
+    rejudged([Length()], series='agent', store=local, sampled_as='Polite')
+    report = rejudged([Length()], series='half', store=local, sampled_as='Polite', sample=0.5)
+
+    def mean(series: str) -> float:
+        where = AggregateFilter(evaluator='Length', series=series, kind='score')
+        (sums,) = local.aggregates(START - timedelta(days=1), START + timedelta(days=1), by=('evaluator',), where=where)
+        assert sums.moments.mean is not None
+        return sums.moments.mean
+
+    # A quarter of what the agent said has nine characters; 20 of the short ones stand for 300 and more.
+    weighted = (100 * 9 + len(kept[100:]) * 10 * 3) / (100 + len(kept[100:]) * 10)
+    assert mean('agent') == pytest.approx(weighted)
+    assert mean('stored') > 7 > 5 > weighted
+    assert not said(local, 'run-999', 'agent')
+    probabilities = {each.outcome.probability for each in local.outcomes('run-0') if each.series == 'half'}
+    assert probabilities <= {0.5} and report.statuses['Length']['sampled_out'] > 1
+    with pytest.raises(ConfigurationError, match="sample must be 0.5, with which the series 'half' was begun, got 1"):
+        rejudged([Length()], series='half', store=local, sampled_as='Polite')
+    with pytest.raises(UnknownNameError, match="no evaluator 'Polit'. Did you mean 'Polite'"):
+        rejudged([Length()], series='more', store=local, sampled_as='Polit')
+
+
+def test_an_evaluator_that_did_not_apply_to_a_run_was_not_drawn_for_it(local: Store) -> None:
+    run = a_run(1)
+    keep(local, (run, [an_outcome(run, status='skipped')]))
+    report = rejudged([Length()], series='again', store=local, sampled_as='Polite')
+    assert report.statuses == {'Length': {'sampled_out': 1}}
+
+
+# Trying again
+
+
+def test_what_failed_is_tried_again_in_a_series_that_has_all_the_scores(store: Store) -> None:
+    keep(store, *runs(1, 2, 3))
+    first = Flaky()
+    with first.broken('2'):
+        assert rejudged([first], series='first', store=store).statuses == {'Flaky': {'scored': 2, 'failed': 1}}
+    keep(store, *runs(4))
+    report = rejudged([Flaky()], series='second', store=store, retry='first')
+    assert (report.taken_over, report.statuses) == (2, {'Flaky': {'scored': 1, 'sampled_out': 1}})
+    assert [said(store, f'run-{number}', 'second') for number in (1, 2, 3, 4)] == [{'Flaky': [True]}] * 3 + [{}]
+    # What is there stays, and going on adds nothing.
+    assert said(store, 'run-2', 'first') == {'Flaky': 'failed'}
+    again = rejudged([Flaky()], series='second', store=store, retry='first')
+    assert (again.already, again.taken_over, again.statuses) == (3, 0, {'Flaky': {'sampled_out': 1}})
+
+
+def test_what_failed_online_is_tried_again_with_the_probability_that_it_had(local: Store) -> None:
+    identity = attach(Flaky()).identity
+    of_flaky: dict[str, Any] = {'evaluator': 'Flaky', 'fingerprint': identity.fingerprint}
+    good, bad = a_run(1), a_run(2)
+    keep(
+        local,
+        (good, [an_outcome(good, a_result(True, name='Flaky'), **of_flaky, probability=0.25)]),
+        (bad, [an_outcome(bad, **of_flaky, status='timed_out', probability=0.5)]),
+    )
+    report = rejudged([Flaky()], series='again', store=local, retry='')
+    assert (report.taken_over, report.statuses) == (1, {'Flaky': {'scored': 1}})
+    outcomes = [each.outcome for number in (1, 2) for each in local.outcomes(f'run-{number}') if each.series == 'again']
+    assert [each.probability for each in outcomes] == [0.25, 0.5]
+
+
+def test_another_evaluator_does_not_try_again(local: Store) -> None:
+    keep(local, *runs(1))
+    rejudged([Contains('1')], series='first', store=local)
+    with pytest.raises(ConfigurationError, match='Contains cannot be tried again: with its fingerprint'):
+        rejudged([Contains('2')], series='second', store=local, retry='first')
+    with pytest.raises(UnknownNameError, match="no series 'frist'. Did you mean 'first'"):
+        rejudged([Contains('1')], series='second', store=local, retry='frist')
+
+
 # What breaks
 
 
@@ -274,6 +381,23 @@ def test_runs_that_are_deleted_meanwhile_are_counted(local: Store) -> None:
 
     report = rejudged([Pruning()], series='again', store=local, max_concurrency=1)
     assert (report.runs, report.gone, report.statuses) == (3, 2, {'Pruning': {'scored': 1}})
+
+
+def test_a_score_of_a_run_that_is_deleted_meanwhile_is_not_taken_over(
+    local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(local, *runs(1, 2))
+    rejudged([Length()], series='first', store=local)
+    read = local.outcomes
+
+    def outcomes(run_id: str) -> Any:
+        found = read(run_id)
+        local.prune(max_runs=1)
+        return found
+
+    monkeypatch.setattr(local, 'outcomes', outcomes)
+    report = rejudged([Length()], series='second', store=local, retry='first', max_concurrency=1)
+    assert (report.runs, report.gone, report.taken_over) == (2, 1, 1)
 
 
 def test_a_database_that_goes_away_ends_it(tmp_path: Path) -> None:
@@ -358,6 +482,9 @@ class Nameless(Evaluator[Any, Any, Any]):
         ({'series': ' '}, "series must be a name such as .*, got ' '"),
         ({'sample': 0}, 'sample must be a probability above 0 and up to 1, got 0'),
         ({'sample': True}, 'got True'),
+        ({'retry': 'again', 'series': 'again'}, "retry must be another series than the new one, got 'again' for both"),
+        ({'retry': '', 'sample': 0.5}, 'leave out sample and sampled_as'),
+        ({'retry': '', 'sampled_as': 'Polite'}, 'leave out sample and sampled_as'),
         ({'max_concurrency': 0}, 'max_concurrency must be an integer of at least 1, got 0'),
     ],
 )

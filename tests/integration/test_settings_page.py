@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from types import FunctionType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from inline_snapshot import snapshot
 
 import pydantic_ai_assay
+from pydantic_ai_assay import testing
 from pydantic_ai_assay.switches import SWITCHES
 
 ROOT = Path(__file__).parents[2]
@@ -32,12 +35,17 @@ def rows(name: str, page: str) -> dict[str, list[str]]:
     """The rows of a table, by what they are about."""
     table = page.split(f'\n<!-- settings: {name} -->\n')[1].split('\n<!-- end -->\n')[0]
     lines = [[cell.strip() for cell in line.split('|')[1:-1]] for line in table.splitlines() if line.startswith('|')]
-    return {re.findall(r'`(\w+)`', cells[0])[0]: cells for cells in lines[2:]}
+    return {re.findall(r'`\*?(\w+)`', cells[0])[0]: cells for cells in lines[2:]}
 
 
 def with_fields_of(other: type[Any]) -> tuple[type[Any], ...]:
     """The classes of the page, with another one instead of the one of its name."""
     return tuple(other if cls.__name__ == other.__name__ else cls for cls in settings_tables.CLASSES)
+
+
+def with_the_function(other: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+    """The functions of the page, with another one instead of the one of its name."""
+    return tuple(other if each.__name__ == other.__name__ else each for each in settings_tables.CALLABLES)
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -52,6 +60,56 @@ def test_every_field_has_a_row_that_says_what_it_means(cls: type[Any]) -> None:
     table = rows(cls.__name__, PAGE.read_text(encoding='utf-8'))
     assert sorted(table) == sorted(field.name for field in fields(cls) if field.init)
     assert [cells for cells in table.values() if len(cells) != 4 or not all(cells)] == []
+
+
+@pytest.mark.parametrize('function', settings_tables.CALLABLES)
+def test_every_argument_has_a_row_that_says_what_it_means(function: Callable[..., Any]) -> None:
+    table = rows(function.__name__, PAGE.read_text(encoding='utf-8'))
+    assert list(table) == list(inspect.signature(function).parameters)
+    assert [cells for cells in table.values() if len(cells) != 4 or not all(cells)] == []
+    assert [cells for cells in table.values() if not cells[3].endswith('.')] == []
+
+
+def takes_settings(public: Any) -> bool:
+    """Whether it is a function, or a class that users make instances of: no error, no protocol, no frozen payload."""
+    if isinstance(public, FunctionType):
+        return True
+    if not inspect.isclass(public) or issubclass(public, Exception) or getattr(public, '_is_protocol', False):
+        return False
+    return not is_dataclass(public) or not vars(public)['__dataclass_params__'].frozen
+
+
+def test_whoever_is_public_and_takes_settings_has_a_table_or_is_named_here() -> None:
+    tables = {*settings_tables.CLASSES, *settings_tables.CALLABLES}
+    public = [getattr(module, name) for module in (pydantic_ai_assay, testing) for name in module.__all__]
+    assert tables <= set(filter(takes_settings, public))
+    without = sorted(each.__name__ for each in public if takes_settings(each) and each not in tables)
+    # Made by the package, of pydantic-evals, or described on the page of what they do.
+    assert without == snapshot(
+        [
+            'CallbackSink',
+            'CapturedEvaluations',
+            'Grader',
+            'InMemorySink',
+            'OnlineEvaluatorContext',
+            'SamplingContext',
+            'SettableClock',
+            'SpanReference',
+            'configure',
+            'disable_evaluation',
+            'export_dataset',
+            'judge_agreement',
+            'map_text',
+            'record_feedback',
+            'record_feedback_async',
+            'rejudge',
+            'rejudge_sync',
+            'run_evaluators',
+            'run_of',
+            'stats',
+            'wait_for_evaluations',
+        ]
+    )
 
 
 def test_every_environment_variable_has_a_row_that_says_what_it_means() -> None:
@@ -91,6 +149,65 @@ docs/settings.md is out of date. Run `python scripts/settings_tables.py`.
 | `shade` | `float` | `10.0` | How dark the colour is. |
 """
     )
+
+
+def test_one_more_argument_fails_the_check(capsys: pytest.CaptureFixture[str]) -> None:
+    def submit(*evaluators: object, inputs: str, colour: Literal['red', 'green'] | None = None) -> None:
+        """Hand something over.
+
+        Args:
+            *evaluators: Who judges.
+            inputs: What was asked,
+                or not.
+            colour: Colour of the results. Default: nothing.
+        """
+
+    assert settings_tables.main(['--check'], callables=with_the_function(submit)) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == snapshot(
+        [
+            '| `*evaluators` | `object` | none | Who judges. |',
+            '| `inputs` | `str` | required | What was asked, or not. |',
+            "| `colour` | `'red'`, `'green'` or `None` | `None` | Colour of the results. Default: nothing. |",
+        ]
+    )
+
+
+def test_an_argument_without_a_meaning_is_an_error() -> None:
+    def submit(*, inputs: str, colour: str = 'red') -> None:
+        """Hand something over.
+
+        Args:
+            inputs: What was asked.
+        """
+
+    def evaluate(*, inputs: str) -> None: ...
+
+    with pytest.raises(ValueError, match=r'^submit: the docstring says nothing of the argument colour\.'):
+        settings_tables.main(['--check'], callables=with_the_function(submit))
+    with pytest.raises(ValueError, match=r'^evaluate: the docstring says nothing of the argument inputs\.'):
+        settings_tables.main(['--check'], callables=with_the_function(evaluate))
+
+
+def test_the_docstring_of_a_class_or_of_its_init_tells_of_the_arguments() -> None:
+    class Budget:
+        """A limit.
+
+        Args:
+            usd: How much.
+        """
+
+        def __init__(self, usd: float, *, per: str = 'day') -> None:
+            """Set it.
+
+            Args:
+                per: How often.
+            """
+
+    page = settings_tables.with_tables(PAGE.read_text(encoding='utf-8'), callables=with_the_function(Budget))
+    assert rows('Budget', page) == {
+        'usd': ['`usd`', '`float`', 'required', 'How much.'],
+        'per': ['`per`', '`str`', "`'day'`", 'How often.'],
+    }
 
 
 @pytest.mark.parametrize(

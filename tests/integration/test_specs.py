@@ -16,16 +16,20 @@ from evaluators import Context
 from inline_snapshot import snapshot
 from pydantic_ai import Agent
 from pydantic_ai.agent.spec import AgentSpec
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_evals.evaluators import Contains, Evaluator, GEval, LLMJudge, MaxDuration
 
 from pydantic_ai_assay import (
     DEFAULT_CONFIG,
+    Budget,
+    Cascade,
     ConfigurationError,
+    Judge,
     OnlineEvalConfig,
     OnlineEvaluation,
     OnlineEvaluator,
+    Panel,
     configure,
     wait_for_evaluations,
 )
@@ -164,6 +168,7 @@ DATA_OF_AN_EVALUATOR: dict[str, Any] = {
     'action': 'raise',
     'on_unavailable': 'open',
 }
+A_BUDGET: dict[str, Any] = {'budget': {'usd': 5, 'per': 'day'}}
 DATA_OF_A_CONFIG: dict[str, Any] = {
     'default_sample_rate': 0.5,
     'emit_otel_events': False,
@@ -197,6 +202,76 @@ def test_the_id_that_durable_execution_needs_can_be_given() -> None:
     assert OnlineEvaluation.from_spec(['EqualsExpected']).id is None
 
 
+async def test_an_output_is_blocked_as_the_file_says(tmp_path: Path) -> None:
+    entry = {'evaluator': {'LongerThan': 500}, 'mode': 'block', 'action': 'retry', 'on_unavailable': 'closed'}
+    answers = iter(['short', 'x' * 501])
+    model = FunctionModel(lambda messages, info: ModelResponse(parts=[TextPart(next(answers))]))
+    path = written(tmp_path / 'support.yaml', spec_of(entry))
+    agent = Agent.from_file(path, custom_capability_types=[Known], model=model)
+    assert (await agent.run('Write an essay')).output == 'x' * 501
+    await wait_for_evaluations()
+
+
+@pytest.mark.parametrize('name', ['support.yaml', 'support.json'])
+async def test_panels_and_cascades_are_made_of_the_judges_in_the_file(
+    name: str, tmp_path: Path, collected: Collected
+) -> None:
+    panel = {'Panel': {'members': [judge('polite'), judge('short')], 'combine': 'any', 'name': 'tone'}}
+    cascade = {'Cascade': {'steps': [judge('right'), {'Panel': [judge('true'), judge('fair')]}], 'when': 1.0}}
+    path = written(tmp_path / name, spec_of(panel, {'evaluator': cascade, 'timeout': 5}))
+    agent = Agent.from_file(path, custom_capability_types=[Known])
+    await agent.run('Where is my order?')
+    await wait_for_evaluations()
+    assert collected.statuses == {'tone': 'scored', 'Cascade': 'scored'}
+    made = Known.from_spec([panel, cascade]).evaluators
+    judges = {each: Judge(each, model='test') for each in ('polite', 'short', 'right', 'true', 'fair')}
+    assert made == [
+        Panel([judges['polite'], judges['short']], combine='any', name='tone'),
+        Cascade([judges['right'], Panel([judges['true'], judges['fair']])], when=1.0),
+    ]
+
+
+async def test_evaluators_share_the_budget_that_they_give_one_name(tmp_path: Path, collected: Collected) -> None:
+    def limited(name: str, budget: object) -> dict[str, Any]:
+        return {'evaluator': {'LongerThan': {'characters': 0, 'name': name}}, 'budget': budget}
+
+    two = {'name': 'two', 'evaluations': 2_000, 'per': 'week'}
+    entries = [limited('a', 'two'), limited('b', two), limited('c', {'evaluations': 5, 'per': 'week'}), 'NotEmpty']
+    made = Known.from_spec(entries, {'budget': two})
+    first, second, third = (each.budget for each in made.evaluators if isinstance(each, OnlineEvaluator))
+    assert isinstance(made.config, OnlineEvalConfig)
+    assert first is second and first is made.config.budget
+    assert third is not first and (repr(first), repr(third)) == (
+        "Budget(evaluations=2000, per='week')",
+        "Budget(evaluations=5, per='week')",
+    )
+    other = Known.from_spec(entries, {'budget': two}).config
+    assert isinstance(other, OnlineEvalConfig) and other.budget is not first
+    path = written(tmp_path / 'support.yaml', spec_of(*entries[:2], config={'budget': two}))
+    agent = Agent.from_file(path, custom_capability_types=[Known])
+    (capability,) = (each for each in agent.root_capability.capabilities if isinstance(each, OnlineEvaluation))
+    assert isinstance(capability.config, OnlineEvalConfig) and capability.config.budget is not None
+    await agent.run('Hello')
+    await wait_for_evaluations()
+    assert capability.config.budget.state().offered == 2
+
+
+def test_a_budget_made_in_code_or_none_is_taken_as_it_is() -> None:
+    budget = Budget(usd=5, per='day')
+    made = Known.from_spec([{'evaluator': 'NotEmpty', 'budget': budget}, {'evaluator': 'NotEmpty', 'budget': None}][:1])
+    (online,) = made.evaluators
+    assert isinstance(online, OnlineEvaluator) and online.budget is budget
+    (online,) = Known.from_spec([{'evaluator': 'NotEmpty', 'budget': None}]).evaluators
+    assert isinstance(online, OnlineEvaluator) and online.budget is None
+
+
+def test_what_the_data_of_a_config_held_can_change_without_changing_the_config() -> None:
+    data: dict[str, Any] = {'metadata': {'tags': ['a']}}
+    config = Known.from_spec(['NotEmpty'], data).config
+    data['metadata']['tags'].append('b')
+    assert config is not None and config.metadata == {'tags': ['a']}
+
+
 def settings_without_data(refused: str, cls: type[Any], given: dict[str, Any]) -> list[str]:
     left = [setting.name for setting in fields(cls) if setting.name not in given and setting.name != 'evaluator']
     for name in left:
@@ -213,7 +288,7 @@ def test_a_setting_that_takes_functions_is_answered_with_where_to_give_it() -> N
         "evaluators[0].{name} cannot be 'my_function': it takes functions or objects, which have no form as data; "
         'attach this evaluator in code, with an `OnlineEvaluation` in `capabilities=[...]`.'
     )
-    assert settings_without_data(refused, OnlineEvaluator, DATA_OF_AN_EVALUATOR) == snapshot(
+    assert settings_without_data(refused, OnlineEvaluator, {**DATA_OF_AN_EVALUATOR, **A_BUDGET}) == snapshot(
         [
             'sink',
             'on_max_concurrency',
@@ -221,7 +296,6 @@ def test_a_setting_that_takes_functions_is_answered_with_where_to_give_it() -> N
             'on_error',
             'retry_on',
             'when',
-            'budget',
             'on_result',
             'on_fail',
         ]
@@ -230,13 +304,12 @@ def test_a_setting_that_takes_functions_is_answered_with_where_to_give_it() -> N
         "config.{name} cannot be 'my_function': it takes functions or objects, which have no form as data; "
         'set it in code with `configure({name}=...)`; what a spec leaves out is taken from there.'
     )
-    assert settings_without_data(refused, OnlineEvalConfig, DATA_OF_A_CONFIG) == snapshot(
+    assert settings_without_data(refused, OnlineEvalConfig, {**DATA_OF_A_CONFIG, **A_BUDGET}) == snapshot(
         [
             'default_sink',
             'on_max_concurrency',
             'on_sampling_error',
             'on_error',
-            'budget',
             'on_result',
             'on_fail',
             'redact',
@@ -374,10 +447,14 @@ def test_an_unknown_name_is_answered_with_the_known_ones_near_ones_first(tmp_pat
         "Failed to instantiate capability 'OnlineEvaluation': evaluators[1]: there is no evaluator 'llmjugde'; did you "
         "mean 'LLMJudge'? Known: 'LLMJudge', 'Judge', 'NotEmpty', 'LongerThan', 'Equals', 'EqualsExpected', "
         "'Contains', 'IsInstance', 'MaxDuration', 'HasMatchingSpan', 'ToolCorrectness', 'TrajectoryMatch', "
-        "'ArgumentCorrectness', 'MaxToolCalls', 'MaxModelRequests', 'GEval'; the classes of your own evaluators go into "
+        "'ArgumentCorrectness', 'MaxToolCalls', 'MaxModelRequests', 'GEval', 'Panel', 'Cascade'; the classes of your own evaluators go into "
         '`OnlineEvaluation.with_evaluator_types(...)`.'
     )
     assert isinstance(caught.value.__cause__, ConfigurationError)
+
+
+def judge(criterion: str, **settings: object) -> dict[str, Any]:
+    return {'Judge': {'criterion': criterion, 'model': 'test', **settings}}
 
 
 def with_setting(**setting: object) -> dict[str, Any]:
@@ -399,7 +476,7 @@ REFUSED = [
         with_setting(sample_rte=1),
         "evaluators[1].sample_rte: there is no `OnlineEvaluator` setting 'sample_rte'; did you mean 'sample_rate'? "
         "Known: 'sample_rate', 'sample_by', 'max_concurrency', 'run_on_errors', 'timeout', 'retries', 'retry_wait', "
-        "'run_on', 'run_in', 'mode', 'action', 'on_unavailable'.",
+        "'run_on', 'run_in', 'mode', 'action', 'on_unavailable', 'budget'.",
     ),
     (
         spec_of({'evaluator': {'LongerThan': -1}}),
@@ -443,6 +520,90 @@ REFUSED = [
         spec_of({'name': 'NotEmpty', 'arguments': None, 'timeout': 5}),
         'evaluators[0] must be a name, {name: arguments}, or',
     ),
+    (
+        with_setting(mode='block', action='rtry'),
+        "evaluators[1].action cannot be 'rtry': Input should be 'retry' or 'raise'.",
+    ),
+    (
+        with_setting(on_unavailable='closed'),
+        "evaluators[1]: action and on_unavailable are for mode='block', got mode='background', action='raise', "
+        "on_unavailable='closed'.",
+    ),
+    (
+        with_setting(mode='block', run_on=['error']),
+        "evaluators[1].run_on is about how a run ended, and mode='block' judges the output before that, got ['error'].",
+    ),
+    (
+        with_setting(mode='block', **A_BUDGET),
+        "evaluators[1]: A budget leaves runs out, and mode='block' judges every output that is sampled, got "
+        "budget=Budget(usd=5.0, per='day').",
+    ),
+    (
+        with_setting(budget=5),
+        'evaluators[1].budget must be a budget such as {usd: 5, per: day}, or the name of one in this spec, got 5.',
+    ),
+    (
+        with_setting(budget='judgs'),
+        "evaluators[1].budget: there is no budget 'judgs'. Known: none; give it once as {name: ..., usd: 5, per: day}.",
+    ),
+    (
+        spec_of(
+            {'evaluator': 'NotEmpty', 'budget': 'judgs'}, config={'budget': {'name': 'judges', **A_BUDGET['budget']}}
+        ),
+        "evaluators[0].budget: there is no budget 'judgs'; did you mean 'judges'? Known: 'judges'; give",
+    ),
+    (with_setting(budget={'usd': 5}), "evaluators[1].budget needs per: 'minute', 'hour', 'day' or 'week', got {'usd'"),
+    (
+        with_setting(budget={'usb': 5, 'per': 'day'}),
+        "evaluators[1].budget.usb: there is no setting of a budget 'usb'; did you mean 'usd'? Known: 'usd', 'per', "
+        "'evaluations', 'name'.",
+    ),
+    (
+        with_setting(budget={'usd': 5, 'per': 'month'}),
+        "evaluators[1].budget.per cannot be 'month': Input should be 'minute', 'hour', 'day' or 'week'.",
+    ),
+    (
+        with_setting(budget={'evaluations': 0.5, 'per': 'day'}),
+        'evaluators[1].budget.evaluations cannot be 0.5: Input should be a valid integer.',
+    ),
+    (
+        with_setting(budget={'usd': -5, 'per': 'day'}),
+        'evaluators[1].budget.usd must be a positive number of US dollars, got -5.0.',
+    ),
+    (
+        with_setting(budget={'per': 'day'}),
+        "evaluators[1].budget cannot be {'per': 'day'}: A budget takes either usd or evaluations, got neither.",
+    ),
+    (
+        spec_of(
+            {'evaluator': 'NotEmpty', 'budget': {'name': 'a', 'usd': 5, 'per': 'day'}},
+            config={'budget': {'name': 'a', 'usd': 6, 'per': 'day'}},
+        ),
+        "evaluators[0].budget has the name 'a', which another budget of this spec has, Budget(usd=6.0, per='day'); got "
+        "{'name': 'a', ",
+    ),
+    (
+        spec_of('NotEmpty', config={'budget': {'usd': 0, 'per': 'day'}}),
+        'config.budget.usd must be a positive number of US dollars, got 0.0.',
+    ),
+    (
+        spec_of({'Panel': {'members': [judge('a'), 'NotEmpty']}}),
+        "evaluators[0].Panel.members[1] must be one of 'Judge', 'Panel', 'Cascade', got 'NotEmpty'.",
+    ),
+    (
+        spec_of({'Panel': [judge('a'), judge('b', samples=0)]}),
+        'evaluators[0].Panel[1].Judge.samples must be ',
+    ),
+    (spec_of({'Panel': 'a judge'}), "evaluators[0].Panel must be a list of evaluators, got 'a judge'."),
+    (
+        spec_of({'Panel': {'members': [judge('a')], 'quorum': 2}}),
+        'evaluators[0].Panel.quorum must be an integer from 1 to 1, got 2.',
+    ),
+    (
+        spec_of({'evaluator': {'Cascade': {'steps': [{'Panel': [judge('a'), 'Jugde']}]}}}),
+        "evaluators[0].evaluator.Cascade.steps[0].Panel[1]: there is no evaluator 'Jugde'; did you mean 'Judge'?",
+    ),
+    (spec_of('NotEmpty', id=5), 'id must be a text, got 5.'),
     (spec_of(5), 'evaluators[0] must be a name, {name: arguments}, or'),
     (spec_of({'Equals': {'value': 'x' * 500, 'vlue': 1}}), 'evaluators[0].Equals.vlue: there is no Equals argument'),
     (spec_of({'IsInstance': ['x' * 500]}), f"evaluators[0].IsInstance cannot be ['{'x' * 198}…: Input should be"),
@@ -507,15 +668,20 @@ def test_the_json_schema_of_agent_specs_knows_evaluators_and_settings(tmp_path: 
     assert schema == written
     definitions = schema['$defs']
     of_evaluator, of_config = definitions['OnlineEvaluator'], definitions['OnlineEvalConfig']
-    assert set(of_evaluator['properties']) == {'evaluator', *DATA_OF_AN_EVALUATOR}
+    assert set(of_evaluator['properties']) == {'evaluator', 'budget', *DATA_OF_AN_EVALUATOR}
     assert (of_evaluator['required'], of_evaluator['additionalProperties']) == (['evaluator'], False)
-    assert set(of_config['properties']) == set(DATA_OF_A_CONFIG)
+    assert set(of_config['properties']) == {'budget', *DATA_OF_A_CONFIG}
     parameters = definitions['spec_params_OnlineEvaluation']
     assert (set(parameters['properties']), parameters['required']) == ({'evaluators', 'config', 'id'}, ['evaluators'])
     entries = parameters['properties']['evaluators']['items']['anyOf']
     assert {'const': 'NotEmpty', 'type': 'string'} in entries
     assert {'$ref': '#/$defs/spec_LLMJudge'} in entries
     assert {'$ref': '#/$defs/OnlineEvaluator'} in entries
+    members = definitions['spec_params_Panel']['properties']['members']['items']['anyOf']
+    assert {'$ref': '#/$defs/spec_Judge'} in members and {'$ref': '#/$defs/spec_Judge'} in entries
+    assert {'$ref': '#/$defs/holding_Cascade'} in members
+    assert {'$ref': '#/$defs/BudgetSpec'} in of_evaluator['properties']['budget']['anyOf']
+    assert set(definitions['BudgetSpec']['properties']) == {'name', 'usd', 'evaluations', 'per'}
     assert definitions['spec_params_LongerThan']['required'] == ['characters']
     without = json.dumps(AgentSpec.model_json_schema_with_capabilities([OnlineEvaluation]))
     assert 'LLMJudge' in without and 'LongerThan' not in without

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import random
 import re
+import runpy
+import sys
+from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import cache
+from io import StringIO
 from math import exp
 from pathlib import Path
 
@@ -26,7 +31,8 @@ from pydantic_ai_assay.analysis import (
 )
 from pydantic_ai_assay.analysis.quantiles import rate_bounds
 
-PAGE = Path(__file__).parents[2] / 'docs' / 'statistics.md'
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / 'docs' / 'statistics.md'
 SEEDS = 1_000
 NUMBERS = (5, 10, 20, 50, 200)
 RATES = (0.1, 0.42, 0.8, 0.9, 0.98)
@@ -217,6 +223,51 @@ def test_the_corrected_rate_holds_where_nearly_all_pass(rate: float, sensitivity
     assert covered / SEEDS >= 0.93 > raw / SEEDS
 
 
+@pytest.mark.parametrize('count', [2, 5, 20])
+@pytest.mark.parametrize(('sensitivity', 'specificity'), [(0.99, 0.99), (0.7, 0.6), (1.0, 0.0)])
+def test_the_corrected_rate_holds_for_a_handful_of_labels_whatever_the_judge(
+    count: int, sensitivity: float, specificity: float
+) -> None:
+    """Also for a judge that passes everything, and for labels that are all the same."""
+    coverages: list[float] = []
+    for rate in (0.05, 0.5, 0.98):
+        source, covered = random.Random(f'{count} {rate} {sensitivity}'), 0
+        for _ in range(SEEDS // 2):
+            people = [source.random() < rate for _ in range(200)]
+            judge = [source.random() < (sensitivity if label else 1 - specificity) for label in people]
+            covered += contains(corrected_rate(people[:count], judge[:count], judge).corrected, rate)
+        coverages.append(covered / (SEEDS // 2))
+    print(f'{count} labels, judge {sensitivity} and {specificity}: coverage {min(coverages):.3f} at least')
+    assert min(coverages) >= 0.92
+
+
+@pytest.mark.parametrize('count', [10, 50, 200])
+def test_agreement_holds_for_runs_that_were_judged_with_different_probabilities(count: int) -> None:
+    """A quarter of the runs is judged ten times as often, and people pass fewer of them."""
+    kinds, sensitivity, specificity = ((0.75, 0.1, 0.8), (0.25, 1.0, 0.5)), 0.9, 0.7
+    passed = sum(share * rate for share, _, rate in kinds)
+    judged = passed * sensitivity + (1 - passed) * (1 - specificity)
+    accuracy = passed * sensitivity + (1 - passed) * specificity
+    chance = passed * judged + (1 - passed) * (1 - judged)
+    truths = {
+        'accuracy': accuracy,
+        'kappa': (accuracy - chance) / (1 - chance),
+        'bias': judged - passed,
+        'sensitivity': sensitivity,
+        'specificity': specificity,
+    }
+    source, covered = random.Random(count), Counter[str]()
+    for _ in range(SEEDS // 2):
+        drawn = source.choices(kinds, [share * probability for share, probability, _ in kinds], k=count)
+        people = [source.random() < rate for _, _, rate in drawn]
+        judge = [source.random() < (sensitivity if label else 1 - specificity) for label in people]
+        found = agreement(people, judge, probabilities=[probability for _, probability, _ in drawn])
+        covered.update(name for name, truth in truths.items() if contains(getattr(found, name), truth))
+    coverages = {name: covered[name] / (SEEDS // 2) for name in truths}
+    print(f'{count} labels: {coverages}')
+    assert min(coverages.values()) >= 0.93
+
+
 def test_the_corrected_rate_holds_for_runs_judged_and_labelled_with_different_probabilities() -> None:
     """A quarter of the runs is slow and passes less often: all of those are judged, but few of them labelled."""
     source = random.Random(0)
@@ -275,6 +326,29 @@ def test_bounds_save_the_interval_of_a_mean_of_scores_that_hardly_vary() -> None
     rows = {row[0]: [float(each) for each in row[1:]] for row in measured('means')}
     assert min(rows['1 to 5, nearly all are 5']) < 65 < 93 <= min(rows['the same, with bounds'])
     assert min(rows['normal']) >= 93
+
+
+@pytest.fixture(scope='module')
+def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """What the example prints and draws."""
+    picture = tmp_path_factory.mktemp('coverage') / 'picture.svg'
+    program = ROOT / 'examples' / 'interval_coverage.py'
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        patch.setattr(sys, 'argv', [str(program), '--svg', str(picture)])
+        runpy.run_path(str(program), run_name='__main__')
+    return printed.getvalue(), picture.read_text(encoding='utf-8')
+
+
+def test_the_page_shows_what_the_example_prints_and_draws(example: tuple[str, str]) -> None:
+    assert f'```text\n{example[0]}```\n' in PAGE.read_text(encoding='utf-8')
+    assert (ROOT / 'docs' / 'images' / 'interval_coverage.svg').read_text(encoding='utf-8') == example[1]
+
+
+def test_where_sampling_depends_on_the_run_weighted_intervals_hold_and_others_do_not(example: tuple[str, str]) -> None:
+    held = {line[:37].strip(): re.findall(r'\d+\.\d(?=%)', line) for line in example[0].splitlines()[1:]}
+    assert len(held) == 4
+    assert all(93 <= float(weighted) <= 98 for weighted, _ in held.values())
+    assert float(held['long runs always, others one in ten'][1]) < 10
 
 
 if __name__ == '__main__':

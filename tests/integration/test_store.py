@@ -32,6 +32,7 @@ from pydantic_ai_assay.runs.run_spans import RunSpans
 from pydantic_ai_assay.store.aggregation import AggregateFilter
 from pydantic_ai_assay.store.errors import SchemaError, StoreUnavailableError, UnknownRunError
 from pydantic_ai_assay.store.reader import Reader
+from pydantic_ai_assay.store.rows import Page, StoredOutcome
 from pydantic_ai_assay.store.run_filter import RunFilter
 from pydantic_ai_assay.store.store import Store, flush_stores
 
@@ -325,6 +326,7 @@ def test_runs_are_found_by_what_is_asked_for(store: Store, where: dict[str, Any]
     store.add_feedback('helpful', False, span=SpanReference(trace_id=format(3, '032x'), span_id=format(3, '016x')))
     store.add_feedback('words', 'well done', run_id='run-6', comment='really', by='me', at=START)
     assert ids(store, RunFilter(**where)) == [f'run-{number}' for number in expected]
+    assert store.count_runs(RunFilter(**where)) == len(expected)
 
 
 @pytest.mark.parametrize(
@@ -378,6 +380,45 @@ def test_a_condition_that_no_run_can_meet_is_refused(conditions: dict[str, Any],
         RunFilter(**conditions)
 
 
+def test_runs_are_counted_without_reading_them(store: Store) -> None:
+    assert store.count_runs() == 0
+    several(store)
+    assert store.count_runs() == store.count_runs(RunFilter()) == 7
+    # By either evaluator: a run that both judged is one.
+    assert store.count_runs(RunFilter(status='scored')) == len(ids(store, RunFilter(status='scored')))
+
+
+@pytest.mark.parametrize('limit', [1, 2, 100])
+def test_the_outcomes_of_an_evaluator_are_read_page_by_page(store: Store, limit: int) -> None:
+    several(store)
+    judged = a_run(8)
+    score = an_outcome(judged, a_result(0.25))
+    keep(store, (judged, [score, an_outcome(judged, evaluator='Other', fingerprint='f3')]))
+    found: list[StoredOutcome] = []
+    cursor, is_first = None, True
+    while is_first or cursor is not None:
+        page = store.evaluations('Polite', limit=limit, cursor=cursor)
+        assert len(page.items) <= limit
+        found += page.items
+        cursor, is_first = page.cursor, False
+    assert [each.outcome.run_id for each in found] == [f'run-{number}' for number in (8, 7, 6, 5, 4, 3, 2, 1)]
+    assert found[0].outcome == store.outcomes('run-8')[0].outcome
+    others = store.evaluations('Other')
+    assert [each.outcome.run_id for each in others.items] == ['run-8', 'run-5']
+    (failed,) = store.evaluations('Other', status='failed').items
+    assert failed.outcome.fingerprint == 'f2'
+    assert store.evaluations('Other', fingerprint='f3').items == others.items[:1]
+    assert store.evaluations('Nobody') == Page(items=(), cursor=None)
+
+
+def test_the_tags_of_runs_are_listed_with_their_numbers(store: Store) -> None:
+    assert store.tags() == {}
+    several(store)
+    assert store.tags() == {'other': 5, 'third': 2}
+    store.prune(max_runs=1)
+    assert sum(store.tags().values()) <= 1
+
+
 def test_a_run_is_found_by_the_beginning_of_its_id(store: Store) -> None:
     keep(store, (a_run(1, run_id='abc-1'), []), (a_run(2, run_id='abd-2'), []))
     assert store.run('abc').summary.run_id == 'abc-1'
@@ -413,6 +454,21 @@ def test_feedback_is_read_with_its_run_and_by_itself(store: Store) -> None:
     assert [each.name for each in store.feedback()] == ['helpful', 'stars']
     assert [each.value for each in store.feedback(run_id='run-1')] == [4]
     assert [each.comment for each in store.feedback(name='helpful')] == ['thanks']
+
+
+def test_feedback_is_read_page_by_page(store: Store) -> None:
+    for number in range(5):
+        # Some at the same time.
+        store.add_feedback('stars', number, run_id=f'run-{number % 2}', at=START + timedelta(seconds=number // 2))
+    first = store.feedback_page(limit=2)
+    second = store.feedback_page(limit=2, cursor=first.cursor)
+    third = store.feedback_page(limit=2, cursor=second.cursor)
+    assert [each.value for page in (first, second, third) for each in page.items] == [4, 3, 2, 1, 0]
+    assert third.cursor is None
+    of_run = store.feedback_page(run_id='run-1', name='stars', limit=1)
+    assert [each.value for each in store.feedback_page(run_id='run-1', limit=1, cursor=of_run.cursor).items] == [1]
+    with pytest.raises(ConfigurationError, match="in the same order .'feedback'"):
+        store.feedback_page(cursor=store.runs(limit=1).cursor or 'nonsense')
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), None, []])

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from databases import a_database, administer, database_url, drop_database, postgres_url, sqlite_url, store
+from pydantic_ai.messages import ModelRequest, ToolReturnPart
 from pydantic_ai.usage import RunUsage
-from sqlalchemy import make_url
+from sqlalchemy import Connection, Engine, event, make_url
 from store_samples import BOUND, START, a_run, an_outcome, keep, payload_of, submit, warned
 
 from pydantic_ai_assay import ConfigurationError, MissingExtraError
+from pydantic_ai_assay.store.aggregation import AggregateFilter
 from pydantic_ai_assay.store.batch import Batch, BatchWriter
 from pydantic_ai_assay.store.database import Database
 from pydantic_ai_assay.store.entry import Entry, encode_entry
@@ -68,6 +72,90 @@ def test_runs_wait_for_a_locked_database_and_are_written_in_order_and_once(sqlit
     stats = store.stats()
     assert (stats.waiting, stats.written_runs, stats.written_outcomes, stats.last_error) == (0, 4, 4, None)
     assert store.close()
+
+
+def test_runs_wait_for_a_full_disk_and_are_written_when_there_is_room(sqlite_url: str) -> None:
+    migrate(sqlite_url)
+    pages = {'most': 1}
+
+    def bound(connection: Connection) -> None:
+        # Fewer pages than there are already, which lets none be added.
+        connection.exec_driver_sql(f'PRAGMA max_page_count = {pages["most"]}')
+
+    event.listen(Engine, 'begin', bound)
+    try:
+        store = Store(sqlite_url, retry_seconds=0.01)
+        runs = [a_run(number, inputs=f'{number}' * 10_000) for number in range(20)]
+        with warned('Runs wait to be stored: .* database or disk is full. See that it .* has room'):
+            submit(store, *((run, [an_outcome(run)]) for run in runs))
+            assert not store.flush(0.2)
+        stats = store.stats()
+        assert (stats.waiting, stats.written_runs, stats.given_up, stats.refused) == (20, 0, 0, 0)
+        pages['most'] = 1_000_000
+        assert store.flush(BOUND), store.stats()
+        assert [each.outcome.run_id for each in store.tail(0)] == [run.run_id for run in runs]
+        assert store.close()
+    finally:
+        event.remove(Engine, 'begin', bound)
+
+
+def test_counts_that_keep_coming_are_written_without_waking_the_writer_each_time(sqlite_url: str) -> None:
+    migrate(sqlite_url)
+    store = Store(sqlite_url)
+    for number in (1, 4):
+        # The first wakes the writer, which then looks for others by itself.
+        for _ in range(number):
+            store.count('sampled_out', 'Polite', 'f1', 'support')
+        expected, deadline = (1 if number == 1 else 5), time.monotonic() + BOUND
+        while counted(store) != expected:
+            assert time.monotonic() < deadline
+    assert store.close()
+
+
+def counted(store: Store) -> int:
+    """Evaluations that were sampled out, as far as they are written."""
+    return sum(each.statuses.get('sampled_out', 0) for each in store.aggregates(timedelta(days=1), by=()))
+
+
+def test_a_connection_in_use_while_the_others_are_closed_is_closed_after_it(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    with database.reading() as connection:
+        used: Any = connection.connection.dbapi_connection
+        database.close()
+    with pytest.raises(Exception, match='closed'):
+        used.cursor()
+    database.close()
+
+
+def test_sums_are_right_where_more_is_told_apart_than_is_remembered(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('pydantic_ai_assay.store.batch._MAX_CELLS', 1)
+    for number in range(3):
+        keep(store, *parts(number))
+    (sums,) = store.aggregates(START - timedelta(days=1), by=(), where=AggregateFilter(kind='outcome'))
+    assert sums.statuses == {'scored': 3}
+
+
+def test_one_run_of_many_that_the_database_refuses_is_found_and_the_rest_written_in_order(store: Store) -> None:
+    runs = [a_run(number) for number in range(9)]
+    refused = replace(runs[4], usage=RunUsage(requests=2**70))
+    with warned('A run or its outcomes were not stored'):
+        submit(store, *((run, [an_outcome(run)]) for run in (*runs[:4], refused, *runs[5:])))
+        store.count('sampled_out', 'Polite', 'f1', 'support')
+        assert store.flush(BOUND), store.stats()
+    stats = store.stats()
+    assert (stats.written_runs, stats.written_outcomes, stats.refused) == (8, 8, 1)
+    assert [each.outcome.run_id for each in store.tail(0)] == [f'run-{n}' for n in range(9) if n != 4]
+    assert counted(store) == 1
+
+
+def test_a_run_with_integers_that_python_does_not_read_is_kept(store: Store) -> None:
+    huge = 10**5_000
+    message = ModelRequest(parts=[ToolReturnPart(tool_name='count', content={'n': huge}, tool_call_id='call-1')])
+    keep(store, (a_run(messages=(message,), metadata={'variant': huge, 'n': huge}), []))
+    assert [part.part_kind for part in store.run('run-1').record.messages[0].parts] == ['tool-return']
 
 
 def test_runs_wait_for_a_server_that_is_away_and_are_written_when_it_is_back(postgres_url: str) -> None:
@@ -276,7 +364,7 @@ def test_submitting_does_not_touch_the_database(tmp_path: Path) -> None:
         ({'url': 'nonsense'}, 'store must be the URL of a database.* this one cannot be read'),
         (
             {'url': 'mysql://me:hunter2@host/db'},
-            r'must be the URL of SQLite or PostgreSQL.* got mysql://me:\*\*\*@host',
+            r"must be the URL of SQLite or PostgreSQL.* got 'mysql://me:\*\*\*@host",
         ),
         ({'url': 'sqlite://'}, 'store must name a file'),
         ({'url': 'sqlite:///:memory:'}, 'store must name a file'),
@@ -297,10 +385,11 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message
 @pytest.mark.parametrize(
     ('url', 'shown'),
     [
-        ('sqlite:///assay.db', 'sqlite+pysqlite:///assay.db'),
-        ('sqlite+aiosqlite:///assay.db', 'sqlite+pysqlite:///assay.db'),
-        ('postgres://me:hunter2@host:5433/db', 'postgresql+psycopg://me:***@host:5433/db'),
-        ('postgresql+psycopg://host/db?connect_timeout=3', 'postgresql+psycopg://host/db?connect_timeout=3'),
+        ('sqlite:///assay.db', 'sqlite:///assay.db'),
+        ('sqlite+aiosqlite:///assay.db', 'sqlite:///assay.db'),
+        ('postgres://me:hunter2@host:5433/db', 'postgresql://me:***@host:5433/db'),
+        ('postgresql+psycopg://host/db?connect_timeout=3', 'postgresql://host/db?connect_timeout=3'),
+        ('postgresql://host/db?password=hunter2', 'postgresql://host/db?password=hidden'),
     ],
 )
 def test_urls_are_taken_as_users_write_them_and_shown_without_passwords(url: str, shown: str) -> None:

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from databases import database_url, postgres_url, sqlite_url, store
-from store_samples import START, a_run, an_outcome, keep
+from sqlalchemy import Engine, event
+from store_samples import START, a_run, an_outcome, keep, warned
 
 from pydantic_ai_assay import ConfigurationError
 from pydantic_ai_assay.store.database import Database
-from pydantic_ai_assay.store.errors import StoreUnavailableError
+from pydantic_ai_assay.store.errors import StoreError, StoreUnavailableError
 from pydantic_ai_assay.store.migration import migrate
 from pydantic_ai_assay.store.retention import Retention, duration_of
 from pydantic_ai_assay.store.store import Store
@@ -67,9 +68,25 @@ def test_the_oldest_runs_go_until_the_rest_is_small_enough(store: Store) -> None
 def test_runs_go_in_small_steps(store: Store, database_url: str) -> None:
     fill(store, 10)
     database = Database(database_url)
-    assert Retention(max_runs=1).apply(database, step=2) == 9
+    seen: list[int] = []
+    assert Retention(max_runs=1).apply(database, step=2, on_progress=seen.append) == 9
+    assert seen == [2, 4, 6, 8, 9]
     database.close()
     assert left(store) == 1
+
+
+def test_progress_is_told_and_can_end_the_deleting(store: Store) -> None:
+    fill(store, 10)
+    seen: list[int] = []
+    assert store.prune(max_runs=8, on_progress=seen.append) == 2
+    assert seen == [2]
+
+    def stop(deleted: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.prune(max_runs=5, on_progress=stop)
+    assert left(store) == 5
 
 
 def test_a_store_keeps_within_its_own_bounds(database_url: str) -> None:
@@ -81,6 +98,34 @@ def test_a_store_keeps_within_its_own_bounds(database_url: str) -> None:
     fill(store, 10)
     assert store.prune() in (0, 7)
     assert left(store) in (3, 10)
+    assert store.close()
+
+
+@pytest.mark.parametrize(
+    ('fault', 'told'),
+    [
+        (RuntimeError('no such thing'), 'Runs wait to be stored: RuntimeError: no such thing'),
+        (StoreError('the store is at its end'), 'Old runs were not deleted: the store is at its end'),
+    ],
+    ids=['a fault of ours', 'refused'],
+)
+def test_what_goes_wrong_with_deleting_does_not_end_the_writing(sqlite_url: str, fault: Exception, told: str) -> None:
+    store = Store(sqlite_url, max_runs=1, retry_seconds=0.01)
+
+    def refuse(_: object, __: object, statement: str, *rest: object) -> None:
+        if statement.startswith('DELETE'):
+            raise fault
+
+    event.listen(Engine, 'before_cursor_execute', refuse)
+    try:
+        with warned(told):
+            fill(store, 3)
+            keep(store, (a_run(8), []))
+            assert store.close()
+    finally:
+        event.remove(Engine, 'before_cursor_execute', refuse)
+    assert left(store) == 4
+    assert store.prune(max_runs=2) == 2
     assert store.close()
 
 

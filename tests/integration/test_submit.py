@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import subprocess
+import sys
 import threading
+import weakref
+from collections import Counter, UserDict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from conftest import Collected, Gate, counted
@@ -13,9 +20,10 @@ from evaluators import Awaiting, Calling, NotEmpty
 from logfire.testing import CaptureLogfire
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
-from pydantic_evals.evaluators import EqualsExpected
+from pydantic_evals.evaluators import EqualsExpected, Evaluator, EvaluatorContext
 
 from pydantic_ai_assay import (
+    AssayWarning,
     ConfigurationError,
     OnlineEvalConfig,
     OnlineEvaluator,
@@ -174,26 +182,205 @@ def test_nothing_is_evaluated_where_evaluation_is_off(config: OnlineEvalConfig) 
 
 
 def test_a_fault_in_what_is_submitted_is_a_warning(config: OnlineEvalConfig) -> None:
-    class Strange:
-        def keys(self) -> Any:
+    class Strange(UserDict[str, Any]):
+        def __iter__(self) -> Any:
             raise KeyError('keys')
 
     with pytest.warns(match="'chain' is not evaluated: submitting it raised"):
-        submit(NotEmpty(), inputs='a', output='b', target='chain', metadata=Strange(), config=config)  # pyright: ignore[reportArgumentType]
+        submit(NotEmpty(), inputs='a', output='b', target='chain', metadata=Strange(), config=config)
+    assert counted('NotEmpty') == {'dropped': 1}
 
 
 @pytest.mark.parametrize(
     ('changed', 'message'),
     [
-        ({'target': ''}, "target must name what is evaluated, got ''"),
+        ({'target': ''}, "target must be a text that is not empty, got ''"),
+        ({'target': 5}, 'target must be a text that is not empty, got 5'),
         ({'duration': -1.0}, r'duration must be a number of seconds, 0 or more, got -1\.0'),
         ({'duration': float('nan')}, 'duration must be a number of seconds, 0 or more, got nan'),
         ({'duration': float('inf')}, 'duration must be a number of seconds, 0 or more, got inf'),
+        ({'duration': 'x'}, "duration must be a number of seconds, 0 or more, got 'x'"),
+        ({'duration': None}, 'duration must be a number of seconds, 0 or more, got None'),
+        ({'duration': True}, 'duration must be a number of seconds, 0 or more, got True'),
+        ({'error': 'it broke'}, "error must be the exception it ended with, or None, got 'it broke'"),
+        ({'error': ValueError}, "error must be the exception it ended with, or None, got <class 'ValueError'>"),
+        ({'metadata': ['a']}, r"metadata must be a mapping .*, got \['a'\]"),
+        ({'run_id': 17}, 'run_id must be a text that is not empty, or None, got 17'),
+        ({'run_id': ''}, "run_id must be a text that is not empty, or None, got ''"),
+        ({'conversation_id': 17}, 'conversation_id must be a text that is not empty, or None, got 17'),
+        ({'config': {}}, r'config must be an OnlineEvalConfig.*, got \{\}'),
     ],
 )
 def test_a_mistake_in_the_call_is_an_error(changed: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {'inputs': 'a', 'output': 'b', 'target': 'chain', **changed}
     with pytest.raises(ConfigurationError, match=message):
         submit(NotEmpty(), **arguments)
+
+
+def test_what_is_no_evaluator_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="Expected an instance of an `Evaluator` subclass, got 'NotEmpty'"):
         submit('NotEmpty', inputs='a', target='chain')  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigurationError, match='submit needs at least one evaluator, got none'):
+        submit(inputs='a', target='chain')
+    with pytest.raises(ConfigurationError, match='Two evaluators that differ in what they do have the name'):
+        submit(Calling(str), Calling(bool), inputs='a', target='chain', config=OnlineEvalConfig(store='sqlite://'))
+    blocking = OnlineEvaluator(evaluator=NotEmpty(), mode='block')
+    with pytest.raises(ConfigurationError, match="mode='block' holds back the outputs of agents"):
+        submit(blocking, inputs='a', target='chain')
+
+
+# Evaluators that are made anew in each call
+
+
+@dataclass
+class Counting(Evaluator[Any, Any, Any]):
+    """Counts how many of its kind judge at once."""
+
+    limit: str = 'shared'
+    running: ClassVar[Counter[str]] = Counter()
+    most: ClassVar[Counter[str]] = Counter()
+
+    async def evaluate(self, ctx: EvaluatorContext[Any, Any, Any]) -> bool:
+        self.running[self.limit] += 1
+        self.most[self.limit] = max(self.most[self.limit], self.running[self.limit])
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.running[self.limit] -= 1
+        return True
+
+
+async def test_evaluators_that_do_the_same_share_a_limit(config: OnlineEvalConfig) -> None:
+    Counting.most.clear()
+    for _ in range(100):
+        submit(Counting('bare'), inputs='a', output='b', target='chain', config=config)
+        narrow = OnlineEvaluator(evaluator=Counting('narrow'), max_concurrency=2)
+        submit(narrow, inputs='a', output='b', target='chain', config=config)
+    await wait_for_evaluations()
+    assert counted('Counting') == {'scored': 200}
+    assert Counting.most == {'bare': 32, 'narrow': 2}
+
+
+class Attribute(Evaluator[Any, Any, Any]):
+    """Has what it says in no field, so that its fingerprint does not know of it."""
+
+    def __init__(self, said: Any) -> None:
+        self.said = said
+
+    def evaluate(self, ctx: EvaluatorContext[Any, Any, Any]) -> Any:
+        return self.said
+
+
+class Incomparable:
+    def __eq__(self, other: object) -> bool:
+        raise ValueError('ambiguous')
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+
+def test_evaluators_that_only_look_the_same_judge_each_for_itself(
+    collected: Collected, config: OnlineEvalConfig
+) -> None:
+    for number in range(3):
+        submit(Calling(lambda ctx, number=number: number), inputs='a', output='b', target='chain', config=config)
+        submit(Attribute(number), inputs='a', output='b', target='chain', config=config)
+        strange = Attribute('strange')
+        vars(strange)['strange'] = Incomparable()
+        submit(strange, inputs='a', output='b', target='chain', config=config)
+    assert PIPELINE.executor.wait_idle(10.0)
+    assert Counter(result.value for result in collected.results) == {0: 2, 1: 2, 2: 2, 'strange': 3}
+
+
+def test_nothing_is_kept_for_each_call(config: OnlineEvalConfig) -> None:
+    def submit_one(number: int) -> weakref.ref[Any]:
+        evaluator = Counting(f'{number} of its own')
+        out = OnlineEvaluator(evaluator=evaluator, sample_rate=0.0)
+        submit(out, inputs='a', output='b', target='chain', config=config)
+        return weakref.ref(evaluator)
+
+    made = list(map(submit_one, range(1_000)))
+    gc.collect()
+    assert sum(each() is not None for each in made) <= 256
+
+
+# The environment
+
+
+def test_a_variable_that_cannot_be_read_is_an_error_in_the_first_call() -> None:
+    program = (
+        'from pydantic_ai_assay import ConfigurationError, submit\n'
+        'from pydantic_evals.evaluators import Contains\n'
+        'for _ in range(2):\n'
+        '    try:\n'
+        "        submit(Contains('a'), inputs='a', output='b', target='chain')\n"
+        '    except ConfigurationError as error:\n'
+        '        print(error)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', program],
+        env={**os.environ, 'ASSAY_SAMPLE_RATE': 'often'},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    line = "The environment variable ASSAY_SAMPLE_RATE must be a number from 0.0 to 1.0, got 'often'.\n"
+    assert (done.returncode, done.stderr, done.stdout) == (0, '', line * 2)
+
+
+def test_a_variable_that_turns_bad_later_is_no_error(
+    collected: Collected, config: OnlineEvalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('ASSAY_SAMPLE_RATE', '1.0')
+    known = NotEmpty()
+    submit(known, inputs='a', output='b', target='chain', config=config)
+    monkeypatch.setenv('ASSAY_SAMPLE_RATE', 'often, it turned out')
+    with pytest.warns(AssayWarning, match="got 'often, it turned out'; the last readable value, 1.0, stays"):
+        submit(known, inputs='a', output='b', target='chain', config=config)
+    submit(NotEmpty(), inputs='a', output='b', target='chain', config=config)
+    assert PIPELINE.executor.wait_idle(10.0)
+    assert counted('NotEmpty') == {'scored': 3}
+
+
+@pytest.mark.parametrize(
+    ('variable', 'value', 'message'),
+    [
+        ('ASSAY_SAMPLE_RATE', 'seldom', "ASSAY_SAMPLE_RATE must be a number from 0.0 to 1.0, got 'seldom'"),
+        ('ASSAY_STORE', 'nowhere', 'ASSAY_STORE cannot be used: store must be the URL of a database'),
+    ],
+)
+def test_evaluators_that_come_after_a_variable_turned_bad_are_dropped_and_told_of(
+    config: OnlineEvalConfig, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    submit(NotEmpty(), inputs='a', output='b', target='chain', config=config)
+    monkeypatch.setenv(variable, value)
+    with pytest.warns(AssayWarning, match=f"'chain' is not evaluated by evaluators that are new here: .*{message}"):
+        submit(Counting(f'new after {variable}'), inputs='a', output='b', target='chain', config=config)
+    assert counted('Counting') == {'dropped': 1}
+
+
+def test_what_has_nothing_to_do_with_a_bad_variable_is_an_error_as_ever(
+    config: OnlineEvalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(NotEmpty(), inputs='a', output='b', target='chain', config=config)
+    monkeypatch.setenv('ASSAY_STORE', 'nowhere')
+    with pytest.raises(ConfigurationError, match='Two evaluators that differ in what they do have the name'):
+        submit(Calling(str), Calling(bool), inputs='a', target='chain', config=config)
+
+
+# What changes afterwards
+
+
+def test_what_is_handed_over_is_judged_as_it_was(collected: Collected, config: OnlineEvalConfig, gate: Gate) -> None:
+    def see(ctx: Any) -> bool:
+        gate.pass_sync()
+        return ctx.inputs == {'messages': ['a']} and ctx.output == ['b'] and ctx.expected_output == {'b'}
+
+    messages, output, expected = ['a'], ['b'], {'b'}
+    inputs = {'messages': messages}
+    submit(Calling(see), inputs=inputs, output=output, expected_output=expected, target='chain', config=config)
+    messages.append('b')
+    inputs.clear()
+    output.append('c')
+    expected.clear()
+    gate.open()
+    assert PIPELINE.executor.wait_idle(10.0)
+    assert collected.values == {'Calling': True}

@@ -127,6 +127,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
         agreement([True, None], [True, True])
     with pytest.raises(ConfigurationError, match='a verdict must not be None'):
         agreement([True, True], [True, None])
+    with pytest.raises(ConfigurationError, match='a verdict must not be None or NaN'):
+        agreement([1.0, 2.0], [1.0, math.nan], disagreement='linear')
     with pytest.raises(ConfigurationError, match='a probability must be in'):
         agreement([True, True], [True, False], probabilities=[1.0, 0.0])
     with pytest.raises(ConfigurationError, match="a linear disagreement needs numbers, got 'good' and 'good'"):
@@ -150,6 +152,27 @@ def test_self_consistency_is_the_share_of_pairs_of_votes_that_agree() -> None:
     assert found.count == 3
     assert 0 <= bounds(found)[0] < bounds(found)[1] <= 1
     assert self_consistency([[True]]).value is None
+
+
+def test_a_run_that_was_judged_with_a_tenth_of_the_probability_counts_ten_times_for_consistency() -> None:
+    same, other = [['a', 'a']] * 30, [['a', 'b']] * 10
+    found = self_consistency(same + other, probabilities=[1.0] * 30 + [0.1] * 10)
+    assert found.value == pytest.approx(30 / 130)
+    swapped = position_consistency(['a'] * 40, ['a'] * 30 + ['b'] * 10, probabilities=[1.0] * 30 + [0.1] * 10)
+    assert swapped.value == pytest.approx(30 / 130)
+    assert swapped.effective_count < 20
+    with pytest.raises(ConfigurationError, match='a probability for each of 2 scores, got 1'):
+        self_consistency([['a'], ['b', 'b']], probabilities=[1.0])
+
+
+def test_several_judges_of_one_run_are_one_run_for_consistency() -> None:
+    """Three judges that voted on the same ten runs do not tell as much as thirty runs."""
+    votes = [['a', 'a'], ['a', 'b'], ['a', 'a']] * 10
+    found = self_consistency(votes, runs=[run for run in range(10) for _ in range(3)])
+    assert (found.count, found.value) == (10, pytest.approx(2 / 3))
+    assert self_consistency(votes).count == 30
+    with pytest.raises(ConfigurationError, match='a run for each of 30 lists of votes, got 1'):
+        self_consistency(votes, runs=['a'])
 
 
 def test_a_judge_that_never_changed_its_mind_may_still_do_so() -> None:

@@ -218,6 +218,10 @@ def test_where_nothing_varies_a_corrected_mean_has_no_interval() -> None:
     assert (few.corrected.value, few.corrected.interval) == (2.0, None)
     same = corrected_mean([2.0] * 5, [3.0] * 5, Moments.of([3.0] * 9))
     assert (same.corrected.value, same.corrected.interval) == (2.0, None)
+    vast = corrected_mean(
+        [1.0, 2.0, 3.0, 5.0], [1e9, 1e9 + 1, 1e9 + 2, 1e9 + 3], Moments.of([1e9 + i for i in range(9)])
+    )
+    assert vast.corrected.value is not None and vast.corrected.interval is None
     none = corrected_mean([], [], Moments())
     assert (none.corrected.value, none.raw.value, none.labels_only.value) == (None, None, None)
 

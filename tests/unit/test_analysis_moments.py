@@ -7,7 +7,7 @@ import statistics
 import pytest
 from hypothesis import given, strategies as st
 
-from pydantic_ai_assay.analysis import Moments, label_moments
+from pydantic_ai_assay.analysis import Moments, estimate_mean, estimate_rate, label_moments
 from pydantic_ai_assay.errors import ConfigurationError
 
 SCORES = st.lists(st.tuples(st.floats(-100, 100, allow_subnormal=False), st.floats(0.001, 1)), min_size=1, max_size=40)
@@ -118,6 +118,23 @@ def test_sums_that_cannot_be_are_refused() -> None:
         Moments(sum_w=2.0)
     with pytest.raises(ConfigurationError, match='Moments of -1 scores cannot have the weight 0'):
         Moments(count=-1)
+
+
+@pytest.mark.parametrize('offset', [0.0, 1e3, 1e5, 1e8, 1e12])
+def test_where_rounding_has_eaten_what_scores_differ_by_there_is_no_interval_and_no_wrong_one(offset: float) -> None:
+    values = [offset + number % 7 for number in range(70)]
+    estimate = estimate_mean(Moments.of(values))
+    # The standard deviation of 0 to 6 is 2, and Student's quantile for 69 degrees of freedom is this.
+    exact = 2.0 * 1.994945 / math.sqrt(69)
+    assert estimate.value == pytest.approx(offset + 3)
+    assert (estimate.interval is None) == (offset > 1e5)
+    assert estimate.interval is None or estimate.interval.width == pytest.approx(2 * exact, rel=1e-3)
+
+
+def test_a_rate_of_which_rounding_has_eaten_the_variance_has_the_interval_of_its_weights() -> None:
+    estimate = estimate_rate(Moments.of([1.0] + [0.0] * 99, [1e-12] + [1.0] * 99))
+    assert estimate.effective_count == pytest.approx(1)
+    assert estimate.interval is not None and estimate.interval.lower < 0.06
 
 
 @given(SCORES)

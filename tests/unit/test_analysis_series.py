@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, strategies as st
@@ -156,7 +157,45 @@ def test_days_begin_at_midnight_utc() -> None:
     assert start == datetime(2026, 5, 4, tzinfo=UTC)
 
 
+def test_days_can_begin_at_midnight_elsewhere_and_have_23_or_25_hours() -> None:
+    zone, day = ZoneInfo('America/New_York'), timedelta(days=1)
+    hours = [datetime(2026, 3, 7, tzinfo=UTC) + timedelta(hours=number) for number in range(24 * 3)]
+    rows = [row(True, minute=0, at=at) for at in hours]
+    groups = group_rows(rows, ['time'], bucket=day, zone=zone)
+    # Clocks go forward on the 8th of March at 2 am.
+    spring = [
+        datetime(2026, 3, 7, 5, tzinfo=UTC),
+        datetime(2026, 3, 8, 5, tzinfo=UTC),
+        datetime(2026, 3, 9, 4, tzinfo=UTC),
+    ]
+    assert [key for (key,) in groups][1:] == spring
+    assert [len(of_day) for of_day in groups.values()][1:3] == [24, 23]
+    autumn = [datetime(2026, 11, 1, 4, tzinfo=UTC) + timedelta(hours=number) for number in range(25)]
+    assert {bucket_start(at, day, zone) for at in autumn} == {autumn[0]}
+    assert bucket_start(autumn[-1] + timedelta(hours=1), day, zone) == datetime(2026, 11, 2, 5, tzinfo=UTC)
+
+
+@given(
+    st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)),
+    st.sampled_from(['America/Havana', 'Asia/Beirut', 'Asia/Kolkata', 'Australia/Lord_Howe', 'Pacific/Apia', 'UTC']),
+    st.integers(1, 31),
+)
+def test_a_time_lies_in_its_days_wherever_they_begin(at: datetime, name: str, days: int) -> None:
+    zone, bucket = ZoneInfo(name), timedelta(days=days)
+    moment = at.replace(tzinfo=UTC)
+    start = bucket_start(moment, bucket, zone)
+    assert start <= moment < start + bucket + timedelta(days=1)
+    assert bucket_start(start, bucket, zone) == start
+
+
+def test_weeks_begin_on_mondays() -> None:
+    assert bucket_start(datetime(2026, 5, 10, 23, tzinfo=UTC), timedelta(weeks=1)) == datetime(2026, 5, 4, tzinfo=UTC)
+    assert bucket_start(datetime(2026, 5, 11, tzinfo=UTC), timedelta(weeks=1)) == datetime(2026, 5, 11, tzinfo=UTC)
+
+
 def test_a_bucket_needs_a_length_and_a_time_a_zone() -> None:
+    with pytest.raises(ConfigurationError, match='a zone is for buckets of whole days, got Asia/Kolkata'):
+        bucket_start(NOON, timedelta(hours=1), ZoneInfo('Asia/Kolkata'))
     with pytest.raises(ConfigurationError, match='longer than nothing'):
         bucket_start(NOON, timedelta(0))
     with pytest.raises(ConfigurationError, match='must have a time zone'):

@@ -13,13 +13,15 @@ ROOT = Path(pydantic_ai_assay.__file__).parent
 LAYERS = [
     {'errors', 'fork', 'thread_loop'},
     {'_upstream', 'runs'},
-    {'budget'},
-    {'judging', 'redaction', 'settings', 'switches'},
+    {'budget', 'sink'},
+    {'checks', 'spec_answers'},
+    {'judging', 'redaction', 'settings', 'spec_budgets', 'switches'},
     {'analysis', 'delivery', 'sampling'},
     {'store'},
     {'reports'},
     {'execution'},
-    {'call_span', 'capture', 'durable', 'known_names', 'known_store', 'specs', 'stored_runs'},
+    {'call_span', 'capture', 'durable', 'known_store', 'specs', 'stored_runs'},
+    {'agent_capture'},
     {'capability', 'decorator', 'lifespan', 'rerun', 'submission', 'waiting'},
     {'agreement', 'datasets', 'feedback', 'rejudging'},
     {'testing'},
@@ -68,7 +70,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
 
 def test_the_walk_sees_relative_and_absolute_imports_of_names_and_modules() -> None:
     found = {module for module, _ in imports(ROOT / 'settings.py')}
-    assert found == {'_upstream', 'budget', 'errors', 'runs.outcome', 'runs.record'}
+    assert found == {'_upstream', 'budget', 'checks', 'errors', 'runs.outcome', 'runs.record', 'sink'}
     assert {'execution.pipeline', 'capability', 'settings'} <= {module for module, _ in imports(ROOT / '__init__.py')}
 
 

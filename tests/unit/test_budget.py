@@ -20,10 +20,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from pydantic_ai.usage import RunUsage
 
 from pydantic_ai_assay.budget import Admission, Budget, Per
 from pydantic_ai_assay.errors import AssayWarning, ConfigurationError
 from pydantic_ai_assay.runs.clock import TIMEKEEPER
+from pydantic_ai_assay.runs.judgement import Judgement, Vote
 from pydantic_ai_assay.testing import SettableClock
 
 ROOT = Path(__file__).parents[2]
@@ -315,6 +317,67 @@ def test_an_evaluation_whose_cost_is_not_known_counts_as_the_mean_of_those_that_
     spend(budget, cost)
     state = budget.state()
     assert (state.spent, state.unpriced) == (1.0, 1)
+
+
+def a_vote(cost: str | None = None, *, tokens: int = 0, error: str | None = None) -> Vote:
+    usage = RunUsage(requests=int(tokens > 0), input_tokens=tokens)
+    usage.cost = None if cost is None else Decimal(cost)
+    return Vote(judge='a', value=None if error else True, error=error, usage=usage)
+
+
+@pytest.mark.parametrize(
+    ('votes', 'amount', 'unpriced'),
+    [
+        pytest.param([a_vote('0.25', tokens=9), a_vote('0.5', tokens=9)], 0.75, 0, id='all known'),
+        pytest.param(
+            [a_vote('0.25', tokens=9), a_vote('0.5', tokens=9), a_vote(tokens=9)], 1.125, 1, id='one not known'
+        ),
+        pytest.param([a_vote(tokens=9), a_vote(tokens=9)], 1.0, 1, id='none known'),
+        pytest.param([a_vote()], 1.0, 1, id='one that says nothing of its use'),
+        pytest.param([a_vote('0.25', tokens=9), a_vote()], 0.25, 0, id='one that used no model'),
+        pytest.param([a_vote('0.25', tokens=9), a_vote(error='ModelHTTPError')], 0.25, 0, id='one refused'),
+        pytest.param([a_vote(error='ModelHTTPError')] * 3, 0.0, 0, id='all refused'),
+        pytest.param([a_vote('0.25', tokens=9, error='UnexpectedModelBehavior')], 0.25, 0, id='answered, no verdict'),
+        pytest.param([a_vote(tokens=9, error='UnexpectedModelBehavior')], 1.0, 1, id='answered, price not known'),
+        pytest.param([a_vote('0.25', tokens=9), a_vote(error='TimeoutError')], 0.5, 1, id='one cut short'),
+        pytest.param([a_vote(error='unfinished')], 1.0, 1, id='cut short'),
+        pytest.param([a_vote(error='CancelledError')], 1.0, 1, id='cancelled'),
+    ],
+)
+def test_every_call_of_a_judge_counts_that_may_have_cost_something(
+    clock: SettableClock, votes: list[Vote], amount: float, unpriced: int
+) -> None:
+    budget = Budget(usd=100, per='day')
+    budget.settle(admit(budget), Judgement(votes=tuple(votes)))
+    state = budget.state()
+    assert (state.spent, state.unpriced) == (amount, unpriced)
+
+
+def test_evaluations_that_were_all_refused_do_not_make_others_look_cheap(clock: SettableClock) -> None:
+    budget = Budget(usd=100, per='day')
+    spend(budget, 2.0)
+    for _ in range(100):
+        budget.settle(admit(budget), Judgement(votes=(a_vote(error='ModelHTTPError'),)))
+    assert budget.spent == 2.0
+    assert admit(budget).reserved == 2.0
+
+
+def test_a_cost_of_which_a_part_is_known_tells_what_others_cost(clock: SettableClock) -> None:
+    budget = Budget(usd=100, per='day')
+    budget.settle(admit(budget), Judgement(votes=(a_vote('0.2', tokens=9), a_vote(tokens=9))))
+    assert admit(budget).reserved == pytest.approx(0.4)
+
+
+def test_what_judges_did_beside_an_evaluation_is_spent_but_does_not_make_others_look_dear(clock: SettableClock) -> None:
+    budget = Budget(usd=100, per='day')
+    beside = Judgement(votes=(a_vote('3', tokens=9), a_vote('3', tokens=9))), Judgement(votes=(a_vote(tokens=9),))
+    budget.settle(admit(budget), Judgement(votes=(a_vote('0.5', tokens=9),)), aside=beside)
+    # The last of them counts as the mean of what evaluations cost.
+    assert budget.spent == 7.0
+    assert admit(budget).reserved == 0.5
+    counted = Budget(evaluations=100, per='day')
+    counted.settle(admit(counted), None, aside=beside)
+    assert counted.spent == 1.0
 
 
 def test_a_budget_in_usd_warns_once_when_most_evaluations_do_not_tell_their_cost(clock: SettableClock) -> None:

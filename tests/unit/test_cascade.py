@@ -9,9 +9,22 @@ from typing import Any
 import anyio
 import pytest
 from hypothesis import given, strategies as st
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from pydantic_ai_assay import Cascade, ConfigurationError, JudgeCase, JudgementError, Panel, Verdict, Vote
-from pydantic_ai_assay.execution.identity import identify
+from pydantic_ai_assay import (
+    Cascade,
+    ConfigurationError,
+    Grader,
+    Judge,
+    JudgeCase,
+    JudgementError,
+    Panel,
+    Verdict,
+    Vote,
+)
+from pydantic_ai_assay.judging.terms import Terms
+from pydantic_ai_assay.runs.identity import identify
 from pydantic_ai_assay.runs.judgement import JudgementLog
 
 from .graders import Scripted, scripted
@@ -45,6 +58,121 @@ SURE = Verdict(value=True, passed=True, agreement=1.0)
 )
 def test_the_next_one_is_asked_if_the_one_before_is_unsure_or_gives_no_verdict(first: Any, steps: list[str]) -> None:
     assert list(asked(Cascade(scripted(first, False)))) == steps
+
+
+def a_judge(*answers: object, **settings: Any) -> Judge:
+    """A judge whose model gives these answers in turn, the last one from then on."""
+    given = list(answers)
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        tool = info.output_tools[0]
+        (key,) = tool.parameters_json_schema['properties'].keys() - {'reason'}
+        answer = given.pop(0) if len(given) > 1 else given[0]
+        return ModelResponse(parts=[ToolCallPart(tool.name, {'reason': 'Because.', key: answer})])
+
+    return Judge('It is polite', name='a', model=FunctionModel(respond), **settings)
+
+
+def is_doubted(first: Grader) -> bool:
+    return list(asked(Cascade([first, Scripted(True, name='b')]))) == ['a', 'b']
+
+
+@pytest.mark.parametrize(
+    ('scale', 'threshold', 'doubted'),
+    [
+        ((1, 10), 7, [6, 7]),
+        ((1, 5), 3, [2, 3]),
+        ((1, 5), 2.5, [2, 3]),
+        ((0, 100), 70, list(range(60, 80))),
+        ((1, 5), None, [3]),
+        ((1, 10), None, [5, 6]),
+        ((0, 1), None, [0, 1]),
+    ],
+)
+def test_a_single_score_is_doubted_near_what_passes(
+    scale: tuple[int, int], threshold: float | None, doubted: list[int]
+) -> None:
+    scores = range(scale[0], scale[1] + 1)
+    judges = {score: a_judge(score, scale=scale, threshold=threshold) for score in scores}
+    assert [score for score, judge in judges.items() if is_doubted(judge)] == doubted
+
+
+@pytest.mark.parametrize(
+    ('score', 'doubted'), [(0.59, False), (0.6, True), (0.7, True), (0.8, True), (0.81, False), (0.0, False)]
+)
+def test_a_single_score_that_is_no_whole_number_is_doubted_within_a_tenth_of_the_scale(
+    score: float, doubted: bool
+) -> None:
+    assert is_doubted(a_judge(score, scale=(0.0, 1.0), threshold=0.7)) is doubted
+
+
+@pytest.mark.parametrize('passes', [True, False])
+def test_a_single_vote_without_a_score_is_doubted_if_it_does_not_pass(passes: bool) -> None:
+    assert is_doubted(a_judge(passes)) is not passes
+    label = 'kind' if passes else 'rude'
+    assert is_doubted(a_judge(label, labels=['kind', 'rude'], passing=['kind'])) is not passes
+    assert is_doubted(Scripted(passes)) is not passes
+
+
+def test_several_votes_are_doubted_where_they_disagree_or_their_mean_is_near_what_passes() -> None:
+    assert not is_doubted(a_judge(False, samples=3))
+    assert is_doubted(a_judge(True, True, False, samples=3))
+    assert is_doubted(a_judge(9, 9, 2, samples=3, scale=(1, 10), threshold=7))
+    assert is_doubted(a_judge(7, samples=3, scale=(1, 10), threshold=7))
+    assert not is_doubted(a_judge(9, 10, 9, samples=3, scale=(1, 10), threshold=7))
+    assert not is_doubted(a_judge('rude', samples=3, labels=['kind', 'rude']))
+
+
+def test_of_other_graders_a_score_alone_says_nothing() -> None:
+    assert not is_doubted(Scripted(3))
+
+
+def test_a_step_that_nothing_can_tell_to_be_unsure_is_refused() -> None:
+    vague = a_judge('kind', labels=['kind', 'rude'])
+    with pytest.raises(ConfigurationError) as raised:
+        Cascade([vague, Scripted(name='b')])
+    assert str(raised.value) == (
+        "Nothing tells whether 'a' is unsure: it gives one label, and none is said to pass. Set its passing or samples, or "
+        'the when of the Cascade.'
+    )
+    assert Cascade([Scripted(name='b'), vague]).steps[1] is vague
+    assert Cascade([vague, Scripted(name='b')], when=0.5).steps[0] is vague
+
+
+async def hang(case: JudgeCase) -> bool:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+@pytest.mark.anyio
+async def test_a_step_that_hangs_has_failed_when_its_time_is_over() -> None:
+    with anyio.fail_after(10):
+        verdict = await Cascade(scripted(hang, hang, True), vote_timeout=0.2).grade(a_case())
+    assert [(vote.judge, vote.error) for vote in verdict.votes] == [
+        ('a', 'TimeoutError'),
+        ('b', 'TimeoutError'),
+        ('c', None),
+    ]
+
+
+@pytest.mark.anyio
+async def test_each_step_leaves_time_for_those_after_it() -> None:
+    left: list[float] = []
+
+    def note(case: JudgeCase) -> Verdict:
+        time_left = Terms.current().time_left
+        assert time_left is not None
+        left.append(time_left)
+        return UNSURE
+
+    Terms().begin(10.0)
+    with anyio.fail_after(10):
+        await Cascade(scripted(note, note, note)).grade(a_case())
+        # The last one has what is left of the evaluation.
+        assert left == pytest.approx([2.7, 4.05, 9.0], abs=0.1)
+        Terms().begin(1.0)
+        verdict = await Cascade(scripted(hang, True)).grade(a_case())
+    assert [vote.error for vote in verdict.votes] == ['TimeoutError', None]
 
 
 def test_the_verdict_is_that_of_the_last_one_that_was_asked() -> None:
@@ -81,6 +209,20 @@ def test_the_failure_of_the_last_step_is_that_of_the_cascade() -> None:
 def test_a_cascade_asks_panels() -> None:
     panel = Panel(scripted(True, False), name='cheap')
     assert list(asked(Cascade([panel, Scripted(name='costly')]))) == ['cheap', 'costly']
+
+
+def test_a_cascade_may_end_in_a_panel_and_a_panel_may_have_cascades_for_members() -> None:
+    last = Panel(scripted(False, False, True), name='costly')
+    verdict = graded(Cascade([Scripted(UNSURE, name='cheap'), last]))
+    assert (verdict.value, [vote.judge for vote in verdict.votes]) == (False, ['cheap', 'costly'])
+    cascades = [
+        Cascade(scripted(UNSURE, passed), name=name) for name, passed in (('x', True), ('y', True), ('z', False))
+    ]
+    verdict = anyio.run(Panel(cascades).grade, a_case())
+    assert (verdict.value, [(vote.judge, vote.value) for vote in verdict.votes]) == (
+        True,
+        [('x', True), ('y', True), ('z', False)],
+    )
 
 
 def fails(verdict: Verdict) -> bool:
@@ -201,7 +343,20 @@ async def later(verdict: Verdict) -> bool:
     [
         ([], {}, 'Cascade needs at least one judge, got none.'),
         ([Scripted(), Scripted()], {}, "Members of a Cascade need names of their own, got 'a' 2 times; set `name`."),
-        (scripted(1), {'when': later}, f'when must not be asynchronous, got {__name__}.later.'),
+        (scripted(1), {'vote_timeout': -1}, 'vote_timeout must be a positive number of seconds, got -1.'),
+        (scripted(1), {'on_result': 'x'}, "on_result must be None or a function, got 'x'."),
+        (
+            [Cascade(scripted(1), name='inner', on_fail=print)],
+            {},
+            "on_fail of 'inner' would never be called: a member of a Cascade gives a vote, and only the Cascade has a "
+            'result. Set on_fail on the Cascade, or on its OnlineEvaluator.',
+        ),
+        (
+            scripted(1),
+            {'when': later},
+            f'when must not be asynchronous: its result is needed at once; got {later!r}.',
+        ),
+        (scripted(1), {'when': None}, 'when must be a function of a Verdict or a probability from 0 to 1, got None.'),
         (scripted(1), {'when': 1.5}, 'when must be a function of a Verdict or a probability from 0 to 1, got 1.5.'),
         (scripted(1), {'when': 'no'}, "when must be a function of a Verdict or a probability from 0 to 1, got 'no'."),
     ],
@@ -276,7 +431,7 @@ def test_the_fingerprint_is_that_of_the_steps_and_of_the_condition() -> None:
     ],
 )
 def test_the_spec_has_the_name_of_the_condition(when: Any, shown: object) -> None:
-    identity = identify(Cascade([Scripted(5)], when=when, name='careful'))
+    identity = identify(Cascade([Scripted(5)], when=when, name='careful', on_result=print))
     assert identity.name == 'careful'
     assert identity.source.model_dump(context={'use_short_form': True}) == {
         'Cascade': {'steps': [{'Scripted': 5}], 'when': shown, 'name': 'careful'}

@@ -332,10 +332,19 @@ def test_an_evaluator_of_pydantic_evals_is_chosen_alike() -> None:
         assert choose([theirs], run_id=run_id) == choose([ours], run_id=run_id)
 
 
-def test_a_rate_that_pydantic_evals_let_pass_and_is_none_is_an_error_of_its_evaluator_alone() -> None:
-    theirs = attach(upstream.OnlineEvaluator(evaluator=Named('judge'), sample_rate=7.0))
+def test_a_rate_of_pydantic_evals_that_is_none_later_is_an_error_of_its_evaluator_alone() -> None:
+    settings = upstream.OnlineEvaluator(evaluator=Named('judge'), sample_rate=0.5)
+    theirs = attach(settings)
+    settings.sample_rate = 7.0
     choice = choose([theirs, named('other')])
     assert choice.candidates.keys() == {'other'}
     assert choice.failed == {
         'judge': 'ValueError: sample_rate gave 7.0; expected a bool or a probability from 0.0 to 1.0.'
     }
+
+
+def test_without_a_rate_an_evaluator_of_pydantic_evals_has_that_of_the_config() -> None:
+    theirs = attach(upstream.OnlineEvaluator(evaluator=Named('judge'), sample_rate=None))
+    config = OnlineEvalConfig(default_sample_rate=0.25)
+    share = sum(bool(choose([theirs], config, run_id=f'run-{number}').candidates) for number in range(4_000)) / 4_000
+    assert share == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 4_000))

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from pydantic_ai_assay import EvaluationStats
-from pydantic_ai_assay.delivery.counters import Counters
+from pydantic_ai_assay.delivery.counters import MAX_COUNTS, OTHERS, Counters
 
 from .samples import BOUND
 
@@ -71,3 +71,18 @@ def test_counts_from_many_threads_are_all_there() -> None:
         thread.join(BOUND)
     assert counters.snapshot() == {('scored', 'A', 'support'): 4_000}
     assert counters.sink_errors == 4_000
+
+
+def test_targets_and_evaluators_without_end_are_counted_together_in_the_end() -> None:
+    counters = Counters()
+    for number in range(2 * MAX_COUNTS):
+        counters.count('scored', 'A', f'user {number}')
+    counts = counters.snapshot()
+    assert (len(counts), counts['scored', 'A', OTHERS]) == (MAX_COUNTS + 1, MAX_COUNTS)
+    for number in range(2 * MAX_COUNTS):
+        counters.count('failed', f'evaluator {number}', 'support')
+    assert len(counters.snapshot()) == 2 * MAX_COUNTS + 1
+    assert counters.stats(pending=0, waiting=0, waiting_bytes=0).by_status == {
+        'scored': 2 * MAX_COUNTS,
+        'failed': 2 * MAX_COUNTS,
+    }

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext, EvaluatorSpec
 
-from pydantic_ai_assay.execution.identity import EvaluatorIdentity, identify
+from pydantic_ai_assay.runs.identity import EvaluatorIdentity, identify
 
 from .samples import Always, Named
 
@@ -73,7 +73,7 @@ EXPRESSIONS = {
 def in_two_processes() -> list[list[str]]:
     """The fingerprints of all expressions, computed with two seeds of Python's own hash."""
     lines = [f'print(identify({expression}).fingerprint)' for expression in EXPRESSIONS.values()]
-    code = '\n'.join([EVALUATOR, 'from pydantic_ai_assay.execution.identity import identify', *lines])
+    code = '\n'.join([EVALUATOR, 'from pydantic_ai_assay.runs.identity import identify', *lines])
     children = [
         subprocess.Popen(
             [sys.executable, '-c', code],

@@ -8,7 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import given, strategies as st
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_ai.messages import (
     BinaryContent,
@@ -49,9 +51,10 @@ def make(case: JudgeCase, *, include: frozenset[Include] = INCLUDES, limit: int 
 
 
 def sections(case: JudgeCase, **settings: Any) -> dict[str, str]:
+    """The sections of a prompt by their titles, with `KEY` for its key."""
     prompt = make(case, **settings)
     text = prompt.content if isinstance(prompt.content, str) else ''.join(map(_text, prompt.content))
-    return dict(prompt.fence.sections(text))
+    return {name: section.replace(prompt.fence.key, 'KEY') for name, section in prompt.fence.sections(text)}
 
 
 def _text(item: object) -> str:
@@ -96,10 +99,10 @@ class Plain:
         ({}, 'JSON', '{}'),
         (1.5, 'JSON', '1.5'),
         (float('nan'), 'JSON', 'NaN'),
-        pytest.param(10**5000, 'JSON', '"[integer of 16610 bits]"', id='huge'),
+        pytest.param(10**5000, 'JSON', '"[KEY: integer of 16610 bits]"', id='huge'),
         ({'a': [1, 'é'], 2: None}, 'JSON', '{"a": [1, "é"], "2": null}'),
         ({1, 1}, 'JSON', '[1]'),
-        ((1, b'abc'), 'JSON', '[1, "[3 bytes]"]'),
+        ((1, b'abc'), 'JSON', '[1, "[KEY: 3 bytes]"]'),
         (Order(7, date(2026, 1, 2)), 'JSON', '{"number": 7, "when": "2026-01-02"}'),
         (Profile(name='Ann', password=SecretStr('x')), 'JSON', '{"name": "Ann", "password": "**********"}'),
         ([Decimal('1.10'), datetime(2026, 1, 2, tzinfo=UTC)], 'JSON', '["1.10", "2026-01-02T00:00:00Z"]'),
@@ -117,26 +120,27 @@ def test_values_are_shown_as_what_they_are(value: object, form: str, shown: str)
 def test_what_contains_itself_ends() -> None:
     endless: list[Any] = []
     endless.append(endless)
-    assert sections(JudgeCase(output=endless))['output (JSON)'] == '[' * 20 + '"[…]"' + ']' * 20
+    assert sections(JudgeCase(output=endless))['output (JSON)'] == '[' * 20 + '"[KEY: more levels]"' + ']' * 20
 
 
 def test_a_long_text_is_cut_in_its_middle() -> None:
-    shown = sections(JudgeCase(output='a' * 1_000 + 'b' * 1_000), limit=300)['output (text)']
-    assert shown == 'a' * 200 + '… [1700 characters left out] …' + 'b' * 100
+    prompt = make(JudgeCase(output='a' * 1_000 + 'b' * 1_000), limit=300)
+    ((_, shown),) = prompt.fence.sections(str(prompt.content))
+    mark = f'… [{prompt.fence.key}: 1748 characters left out] …'
+    assert shown == 'a' * 168 + mark + 'b' * 84
+    assert len(shown) == 300
 
 
 def test_a_long_list_is_cut_in_its_middle() -> None:
     shown = sections(JudgeCase(output=list(range(1_000))), limit=200)['output (JSON)']
     assert shown.startswith('[0, 1, 2')
     assert shown.endswith('998, 999]')
-    assert '"… [983 items left out] …"' in shown
+    assert '"… [KEY: 965 items left out] …"' in shown
 
 
 def test_a_mapping_with_long_values_shows_all_of_its_keys() -> None:
     value = {'id': 7, 'text': 'x' * 5_000, 'more': {'text': 'y' * 5_000}, 'status': 'sent'}
-    shown = sections(JudgeCase(output=value), limit=1_000)['output (JSON)']
-    assert len(shown) < 1_200
-    data = json.loads(shown)
+    data = json.loads(sections(JudgeCase(output=value), limit=1_000)['output (JSON)'])
     assert list(data) == ['id', 'text', 'more', 'status']
     assert (data['id'], data['status']) == (7, 'sent')
     assert 'characters left out' in data['text']
@@ -145,12 +149,61 @@ def test_a_mapping_with_long_values_shows_all_of_its_keys() -> None:
 def test_a_mapping_with_many_keys_is_cut_in_its_middle() -> None:
     shown = sections(JudgeCase(output={f'key {n}': n for n in range(1_000)}), limit=300)['output (JSON)']
     data = json.loads(shown)
-    assert data['…'] == f'… [{1_000 - len(data) + 1} items left out] …'
+    assert f'… [KEY: {1_000 - len(data) + 1} items left out] …' in data
     assert (next(iter(data)), list(data)[-1]) == ('key 0', 'key 999')
 
 
+def test_keys_that_are_shown_alike_lose_no_entry() -> None:
+    value: dict[object, object] = {1: 'number', '1': 'text', 1.0 + 1: 2, '2.0': 2.0, 'null': 0, None: 1}
+    value |= {f'{"k" * 150}{middle}{"k" * 150}': middle for middle in 'abc'}
+    data = json.loads(sections(JudgeCase(output=value))['output (JSON)'])
+    assert list(data.values()) == list(value.values())
+    assert list(data)[:2] == ['1', '1 [KEY: key 2 that is shown like this]']
+    assert len(data) == len(value)
+
+
+TEXTS = st.text(max_size=400) | st.sampled_from(['\x00"' * 300, 'x' * 5_000])
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: (
+        st.lists(inner, max_size=30)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=100), inner, max_size=30)
+    ),
+    max_leaves=40,
+)
+
+
+@given(value=JSON_VALUES, limit=st.integers(200, 1_500))
+@hypothesis.example(value={'a': 'x' * 90, 'b': 'y' * 90}, limit=206)
+def test_no_section_is_longer_than_its_limit_and_what_fits_is_shown_whole(value: object, limit: int) -> None:
+    prompt = make(JudgeCase(output=[value]), limit=limit)
+    ((_, shown),) = prompt.fence.sections(str(prompt.content))
+    assert len(shown) <= limit
+    json.loads(shown)
+    whole = json.dumps([value], ensure_ascii=False)
+    assert shown == whole if len(whole) <= limit else prompt.fence.key in shown
+
+
+@given(kinds=st.lists(st.integers(0, 4), max_size=60), limit=st.integers(200, 2_000))
+def test_no_conversation_is_longer_than_its_limit(kinds: list[int], limit: int) -> None:
+    parts: list[Any] = [
+        UserPromptPart('question'),
+        UserPromptPart(['long ' * 200, PNG]),
+        TextPart('\n\x00' * 200),
+        ToolCallPart('t' * 5_000, {'x' * 300: ['y' * 900]}),
+        ToolReturnPart('look', {'rows': [{'n': n} for n in range(300)]}),
+    ]
+    messages = [ModelRequest([parts[kind]]) for kind in kinds]
+    for text in sections(JudgeCase(output='', input='', messages=tuple(messages)), limit=limit).values():
+        assert len(text.replace('KEY', 'k' * 16)) <= limit
+        assert all(line.startswith(('{', '… [KEY: ')) for line in text.splitlines() if line)
+
+
 def test_what_is_escaped_counts() -> None:
-    assert len(sections(JudgeCase(output=['\x00' * 1_000]), limit=300)['output (JSON)']) < 700
+    prompt = make(JudgeCase(output=['\x00' * 1_000]), limit=300)
+    ((_, shown),) = prompt.fence.sections(str(prompt.content))
+    assert 280 < len(shown) <= 300
 
 
 def test_what_was_not_given_has_no_section() -> None:
@@ -197,6 +250,28 @@ def test_the_turns_before_and_the_steps_of_this_one_have_sections_of_their_own()
         {'tool': 'track', 'failed result': 'no such parcel'},
     ]
     assert shown['output (text)'] == 'It is on its way.'
+
+
+def system_prompt(*messages: ModelMessage, start: int) -> str:
+    case = JudgeCase(output='x', input='y', messages=messages, new_message_index=start)
+    return sections(case, include=frozenset({'system_prompt'}))['system prompt (text)']
+
+
+def test_instructions_are_those_of_the_turn_that_is_judged() -> None:
+    earlier = (
+        ModelRequest([SystemPromptPart('Be kind.'), UserPromptPart('Hello')], instructions='Answer in French.'),
+        ModelResponse([TextPart('Bonjour.')]),
+    )
+    own = (
+        ModelRequest([SystemPromptPart('Be kind.'), UserPromptPart('Hi')], instructions='Answer in German.'),
+        ModelResponse([ToolCallPart('look', {}, tool_call_id='1')]),
+        ModelRequest([ToolReturnPart('look', 'x', tool_call_id='1')], instructions='Answer in German.'),
+        ModelResponse([ToolCallPart('look', {}, tool_call_id='2')]),
+        ModelRequest([ToolReturnPart('look', 'x', tool_call_id='2')], instructions='Answer now.'),
+    )
+    assert system_prompt(*earlier, *own, start=2) == 'Be kind.\n\nAnswer in German.\n\nAnswer now.'
+    # Of a turn that begins after the messages, what the one before it was told is all that is known.
+    assert system_prompt(*earlier, *own, start=7) == 'Be kind.\n\nAnswer now.'
 
 
 def test_without_tool_calls_the_conversation_is_what_was_said() -> None:
@@ -255,7 +330,7 @@ def test_speech_and_files_are_shown() -> None:
     )
     case = JudgeCase(output='A cat.', messages=messages)
     assert lines(sections(case)['steps (JSON lines)']) == [
-        {'assistant': '[image/png: attachment 1 of this section]'},
+        {'assistant': '[KEY: image/png: attachment 1 of this section]'},
         {'assistant': 'Here it is.'},
     ]
     assert PNG in list(make(case).content)
@@ -268,11 +343,10 @@ def test_many_long_entries_are_shown_from_both_ends() -> None:
         messages.append(ModelResponse([TextPart(f'answer {number} ' + 'x' * 5_000)]))
     case = JudgeCase(output='y', input='last', messages=tuple(messages), new_message_index=100)
     text = sections(case, limit=2_000)['conversation (JSON lines)']
-    assert len(text) < 2_400
     shown = text.splitlines()
     assert shown[0] == '{"user": "question 0"}'
     assert '"answer 49 ' in shown[-1]
-    assert f'… [{100 - len(shown) + 1} entries left out] …' in shown
+    assert f'… [KEY: {100 - len(shown) + 1} entries left out] …' in shown
 
 
 def test_media_pass_as_what_they_are() -> None:
@@ -281,22 +355,24 @@ def test_media_pass_as_what_they_are() -> None:
     made = make(JudgeCase(input=prompt, output=[{'picture': PNG}]))
     assert isinstance(made.content, list)
     assert [item for item in made.content if not isinstance(item, str)] == [PNG, url, PNG]
-    shown = dict(made.fence.sections(''.join(map(_text, made.content))))
+    shown = sections(JudgeCase(input=prompt, output=[{'picture': PNG}]))
     assert shown['input (text)'] == (
-        'Which is it?\n[image/png: attachment 1 of this section]\nThis?\n[image-url: attachment 2 of this section]'
+        'Which is it?\n[KEY: image/png: attachment 1 of this section]\nThis?\n'
+        '[KEY: image-url: attachment 2 of this section]'
     )
-    assert shown['output (JSON)'] == '[{"picture": "[image/png: attachment 1 of this section]"}]'
+    assert shown['output (JSON)'] == '[{"picture": "[KEY: image/png: attachment 1 of this section]"}]'
 
 
 def test_media_that_the_model_does_not_take_are_named() -> None:
-    made = make(JudgeCase(output=PNG), takes=False)
-    assert made.fence.sections(str(made.content)) == [('output (text)', '[image/png, which the judge cannot be shown]')]
+    shown = sections(JudgeCase(output=PNG), takes=False)
+    assert shown == {'output (text)': '[KEY: image/png, which the judge cannot be shown]'}
 
 
 def test_files_that_only_another_provider_has_are_named() -> None:
     file = UploadedFile('file-1', provider_name='openai', media_type='application/pdf')
-    made = make(JudgeCase(output=file))
-    assert '[uploaded-file, which the judge cannot be shown]' in str(made.content)
+    assert sections(JudgeCase(output=file)) == {
+        'output (text)': '[KEY: uploaded-file, which the judge cannot be shown]'
+    }
 
 
 def test_prompts_may_hold_other_things() -> None:
@@ -306,7 +382,7 @@ def test_prompts_may_hold_other_things() -> None:
 def test_media_are_limited() -> None:
     made = make(JudgeCase(output=[PNG] * 12))
     assert len([item for item in made.content if not isinstance(item, str)]) == 10
-    assert ''.join(map(_text, made.content)).count('[image/png, left out]') == 2
+    assert sections(JudgeCase(output=[PNG] * 12))['output (text)'].count('[KEY: image/png, left out]') == 2
 
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -72,6 +72,31 @@ def test_passing_or_not_is_no_number() -> None:
     assert report.pass_rate == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(
+    ('value', 'score'), [(3, 3), (2.5, 2.5), (0, 0), (True, None), (False, None), ('kind', None), (None, None)]
+)
+def test_the_score_of_a_result_is_its_value_where_that_is_a_number(value: Any, score: float | None) -> None:
+    result = scored(value)
+    assert (result.score, type(result.score)) == (score, type(score))
+
+
+def test_the_model_of_a_result_is_the_one_that_answered() -> None:
+    one, other = Vote(judge='a', model='gpt'), Vote(judge='b', model='claude')
+    assert scored(1, votes=(one, one, Vote(judge='c', error='ValueError'))).model == 'gpt'
+    assert scored(1, votes=(one, other)).model is None
+    assert scored(1, votes=(one, other)).models == ('gpt', 'claude')
+    assert failed().model is None
+
+
+def test_a_result_that_timed_out_lowers_the_coverage() -> None:
+    late = JudgeResult(status='timed_out', error='TimeoutError: late')
+    report = a_report(scored(4), late, failed())
+    assert report.counts == {'scored': 1, 'timed_out': 1, 'failed': 1}
+    assert [result.status for result in report.failures] == ['timed_out', 'failed']
+    assert (report.mean, report.coverage) == (4.0, pytest.approx(1 / 3))
+    assert ' timed_out ' in str(report)
+
+
 def test_labels_are_counted_the_most_frequent_first() -> None:
     report = a_report(scored('rude', False), scored('kind', True), scored('kind'), failed())
     assert list(report.labels.items()) == [('kind', 2), ('rude', 1)]
@@ -284,5 +309,5 @@ def test_colours_of_the_environment_are_not_in_the_text(monkeypatch: pytest.Monk
 
 def test_the_representation_of_a_report_leaves_its_results_out() -> None:
     assert repr(a_report(scored(1))) == snapshot(
-        "JudgeReport(judge='Politeness', version=None, duration=12.34, finished_at=datetime.datetime(2026, 1, 2, 0, 0, tzinfo=datetime.timezone.utc))"
+        "JudgeReport(judge='Politeness', version=None, fingerprint=None, duration=12.34, finished_at=datetime.datetime(2026, 1, 2, 0, 0, tzinfo=datetime.timezone.utc))"
     )

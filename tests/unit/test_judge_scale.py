@@ -111,11 +111,15 @@ def test_each_scale_knows_what_is_good(scale: Scale, good: object, bad: object) 
     ('scale', 'verdict', 'problem'),
     [
         (BINARY, 1, 'it must be True or False'),
-        (WHOLE, 11, 'it must be a number from 1 to 10'),
-        (WHOLE, True, 'it must be a number from 1 to 10'),
+        (WHOLE, 11, 'it must be a whole number from 1 to 10'),
+        (WHOLE, True, 'it must be a whole number from 1 to 10'),
+        (WHOLE, 7.5, 'it must be a whole number from 1 to 10'),
+        (WHOLE, float('nan'), 'it must be a whole number from 1 to 10'),
+        (FREE, '0.5', 'it must be a number from 0.0 to 1.0'),
         (LABELS, 'no', "it must be one of 'helpful', 'partly', 'useless'"),
         (BINARY, True, None),
-        (WHOLE, 7.5, None),
+        (WHOLE, 7.0, None),
+        (FREE, 0.5, None),
         (LABELS, 'partly', None),
     ],
 )
@@ -142,16 +146,46 @@ def test_verdicts_of_others_are_checked(scale: Scale, verdict: object, problem: 
             {'labels': ['a', 'b'], 'threshold': 1},
             'threshold must be None where there are labels, got 1; name those that pass in `passing`.',
         ),
-        ({'labels': ['a']}, "labels must be at least two texts that are not empty, got ['a']."),
-        ({'labels': ['a', '']}, "labels must be at least two texts that are not empty, got ['a', '']."),
-        ({'labels': 'ab'}, "labels must be at least two texts that are not empty, got 'ab'."),
-        ({'labels': ['a', 1]}, "labels must be at least two texts that are not empty, got ['a', 1]."),
+        ({'labels': ['a']}, "labels must be a list of at least two texts that are not blank, got ['a']."),
+        ({'labels': ['a', '']}, "labels must be a list of at least two texts that are not blank, got ['a', '']."),
+        ({'labels': 'ab'}, "labels must be a list of at least two texts that are not blank, got 'ab'."),
+        ({'labels': ['a', 1]}, "labels must be a list of at least two texts that are not blank, got ['a', 1]."),
         ({'labels': ['a', 'a']}, "labels must all differ, got ['a', 'a']."),
         (
             {'labels': ['a', 'b'], 'passing': ['c']},
-            "passing must be a list of some of the labels ['a', 'b'], got ['c'].",
+            "passing must be None or one or more of the labels ['a', 'b'], in a list, got ['c'].",
         ),
-        ({'labels': ['a', 'b'], 'passing': 'a'}, "passing must be a list of some of the labels ['a', 'b'], got 'a'."),
+        (
+            {'labels': ['a', 'b'], 'passing': 'a'},
+            "passing must be None or one or more of the labels ['a', 'b'], in a list, got 'a'.",
+        ),
+        (
+            {'labels': ['a', 'b'], 'passing': []},
+            "passing must be None or one or more of the labels ['a', 'b'], in a list, got [].",
+        ),
+        (
+            {'labels': ['a', 'b'], 'passing': [['a']]},
+            "passing must be None or one or more of the labels ['a', 'b'], in a list, got [['a']].",
+        ),
+        (
+            {'labels': ['a', 'b'], 'passing': 5},
+            "passing must be None or one or more of the labels ['a', 'b'], in a list, got 5.",
+        ),
+        ({'labels': 5}, 'labels must be a list of at least two texts that are not blank, got 5.'),
+        ({'labels': ['a', ' ']}, "labels must be a list of at least two texts that are not blank, got ['a', ' ']."),
+        ({'labels': {'a'}}, "labels must be a list of at least two texts that are not blank, got {'a'}."),
+        (
+            {'labels': {'a': 1, 'b': 2}},
+            "labels must be a list of at least two texts that are not blank, got {'a': 1, 'b': 2}.",
+        ),
+        (
+            {'labels': frozenset(('a',))},
+            "labels must be a list of at least two texts that are not blank, got frozenset({'a'}).",
+        ),
+        ({'scale': (1, 10), 'threshold': '7'}, "threshold must be a number from 1 to 10, got '7'."),
+        ({'scale': ('1', '9')}, "scale must be two finite numbers (low, high) with low < high, got ('1', '9')."),
+        ({'scale': (0, 10**400)}, f'scale must be two finite numbers (low, high) with low < high, got (0, {10**400}).'),
+        ({'scale': {1, 10}}, "scale must be 'binary' or two numbers (low, high), got {1, 10}."),
         ({'passing': ['a']}, "passing must be some of `labels`, and there are none; got ['a']."),
     ],
 )
@@ -159,3 +193,7 @@ def test_settings_that_make_no_scale_are_refused(settings: dict[str, Any], messa
     with pytest.raises(ConfigurationError) as raised:
         a_scale(**settings)
     assert str(raised.value) == message
+
+
+def test_labels_that_pass_may_be_a_set() -> None:
+    assert a_scale(labels=['a', 'b'], passing={'b'}).approves('b')

@@ -1,22 +1,29 @@
 """A judge's settings: what is refused, what it is called, and what tells it from another."""
 
 import re
-from dataclasses import fields, replace
+import threading
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic_ai import Agent
+from pydantic import BaseModel
+from pydantic_ai import Agent, RunContext, Tool
 from pydantic_ai.agent import WrapperAgent
-from pydantic_ai.capabilities import Hooks
+from pydantic_ai.capabilities import AbstractCapability, Capability, Hooks, Instrumentation, Thinking
+from pydantic_ai.models import Model
+from pydantic_ai.models.concurrency import ConcurrencyLimitedModel
 from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.instrumented import InstrumentedModel
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
-from pydantic_ai.toolsets import ExternalToolset
+from pydantic_ai.toolsets import ExternalToolset, FunctionToolset
 from pydantic_evals.evaluators.llm_as_a_judge import set_default_judge_model
 
 from pydantic_ai_assay import ConfigurationError, Example, Judge
-from pydantic_ai_assay.execution.identity import identify
+from pydantic_ai_assay.runs.identity import identify
 
 JUDGE = Judge('It is right')
 
@@ -34,23 +41,87 @@ def look_up() -> str:
     raise AssertionError('called')
 
 
+def check(number: int) -> str:
+    raise AssertionError('called')
+
+
+async def before_run(ctx: RunContext[Any]) -> None:
+    raise AssertionError('called')
+
+
+async def before_node_run(ctx: RunContext[Any], *, node: Any) -> Any:
+    raise AssertionError('called')
+
+
+@dataclass
+class Rule:
+    name: str
+    weight: int
+
+
+class Order(BaseModel):
+    number: int
+
+
+class Weighing(AbstractCapability[Any]):
+    """A capability that is no dataclass, and keeps what it was made with and more."""
+
+    def __init__(self, weight: Any) -> None:
+        self.weight = weight
+        self.lock = threading.Lock()
+
+
+class Shouting(WrapperModel):
+    def __init__(self, wrapped: Model, times: int) -> None:
+        super().__init__(wrapped)
+        self.times = times
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
         ({'criterion': ' '}, "criterion must be a text that is not empty, got ' '."),
         ({'criterion': 7}, 'criterion must be a text that is not empty, got 7.'),
-        ({'name': ''}, "name must be None or a text that is not empty, got ''."),
+        ({'name': ''}, "name must be None, or a text of 1 to 200 characters that is not blank, got ''."),
+        ({'name': '\t '}, "name must be None, or a text of 1 to 200 characters that is not blank, got '\\t '."),
+        ({'name': 7}, 'name must be None, or a text of 1 to 200 characters that is not blank, got 7.'),
+        (
+            {'name': 'x' * 201},
+            'name must be None, or a text of 1 to 200 characters that is not blank, got '
+            f"'{'x' * 65}… [103 characters left out] …{'x' * 33}'.",
+        ),
         ({'guidelines': 'be strict'}, "guidelines must be a list, got 'be strict'."),
         ({'guidelines': ['']}, "guidelines must be texts that are not empty, got ''."),
         ({'scale': 'stars'}, "scale must be 'binary' or two numbers (low, high), got 'stars'."),
         ({'threshold': 5}, 'threshold must be None for a binary scale, got 5.'),
-        ({'samples': 0}, 'samples must be a whole number of at least 1, got 0.'),
-        ({'samples': True}, 'samples must be a whole number of at least 1, got True.'),
-        ({'samples': 2.0}, 'samples must be a whole number of at least 1, got 2.0.'),
-        ({'retries': -1}, 'retries must be a whole number of at least 0, got -1.'),
-        ({'section_limit': 10}, 'section_limit must be a whole number of at least 200, got 10.'),
-        ({'quorum': 2}, 'quorum must be None or a whole number from 1 to samples=1, got 2.'),
-        ({'quorum': 0}, 'quorum must be None or a whole number from 1 to samples=1, got 0.'),
+        ({'samples': 0}, 'samples must be an integer of at least 1, got 0.'),
+        ({'samples': True}, 'samples must be an integer of at least 1, got True.'),
+        ({'samples': 2.0}, 'samples must be an integer of at least 1, got 2.0.'),
+        ({'samples': 1.5}, 'samples must be an integer of at least 1, got 1.5.'),
+        ({'canaries': 'yes'}, "canaries must be True or False, got 'yes'."),
+        ({'model_settings': 5}, 'model_settings must be a mapping such as {"team": "support"}, got 5.'),
+        ({'model': ' '}, "model must be a model or the name of one, got ' '."),
+        (
+            {'include': [['input']]},
+            "include must be a set of 'conversation', 'input', 'reference', 'system_prompt', 'tool_calls', got ['input'].",
+        ),
+        (
+            {'include': 5},
+            "include must be a set of 'conversation', 'input', 'reference', 'system_prompt', 'tool_calls', got 5.",
+        ),
+        (
+            {'examples': [Example('x', 3.5)], 'scale': (1, 10)},
+            'The verdict of an example must be one that the judge can give: it must be a whole number from 1 to 10; got '
+            '3.5.',
+        ),
+        (
+            {'examples': [{'output': 1, 'verdict': True, 'reason': 5}]},
+            'The reason of an example must be None or a text, got 5.',
+        ),
+        ({'retries': -1}, 'retries must be an integer of at least 0, got -1.'),
+        ({'section_limit': 10}, 'section_limit must be an integer of at least 200, got 10.'),
+        ({'quorum': 2}, 'quorum must be None or an integer from 1 to samples=1, got 2.'),
+        ({'quorum': 0}, 'quorum must be None or an integer from 1 to samples=1, got 0.'),
         (
             {'include': ['inputs']},
             "include must be a set of 'conversation', 'input', 'reference', 'system_prompt', 'tool_calls', got 'inputs'.",
@@ -149,6 +220,39 @@ DIFFERING: list[dict[str, Any]] = [
     {'agent': Agent(TestModel(), name='a', model_settings=lambda ctx: ModelSettings())},
     {'agent': Agent(TestModel(model_name='other'), name='a')},
     {'agent': Agent(name='a')},
+    {'capabilities': [Thinking(effort='low')]},
+    {'capabilities': [Thinking(effort='high')]},
+    {'capabilities': [Capability[Any](instructions='Be strict.')]},
+    {'capabilities': [Capability[Any](instructions='Be fair.')]},
+    {'capabilities': [Capability[Any](instructions=look_up)]},
+    {'capabilities': [Capability[Any](tools=[look_up])]},
+    {'capabilities': [Hooks[Any](before_run=before_run)]},
+    {'capabilities': [Hooks[Any](before_node_run=before_node_run)]},
+    {'capabilities': [Weighing(1)]},
+    {'capabilities': [Weighing(2)]},
+    {'capabilities': [Weighing(Rule('brief', 3))]},
+    {'capabilities': [Weighing(Rule('brief', 4))]},
+    {'capabilities': [Weighing(Order(number=1))]},
+    {'capabilities': [Weighing(Order(number=2))]},
+    {'capabilities': [Weighing(partial(check))]},
+    {'capabilities': [Weighing(partial(check, 1))]},
+    {'capabilities': [Weighing({1, 2})]},
+    {'capabilities': [Weighing({1, 3})]},
+    {'capabilities': [Weighing(TestModel(model_name='one'))]},
+    {'capabilities': [Weighing(Agent(TestModel(), name='one'))]},
+    {'capabilities': [Weighing(Rule)]},
+    {'agent': Agent(TestModel(), name='a', capabilities=[Thinking(effort='low')])},
+    {'agent': Agent(TestModel(), name='a', capabilities=[Thinking(effort='high')])},
+    {'agent': Agent(TestModel(), name='a', capabilities=[Capability(instructions='Be strict.')])},
+    {'agent': Agent(TestModel(), name='a', tools=[Tool(look_up, description='In the archive.')])},
+    {'agent': Agent(TestModel(), name='a', tools=[Tool(look_up, name='find')])},
+    {'agent': Agent(TestModel(), name='a', tools=[check])},
+    {'agent': Agent(TestModel(), name='a', toolsets=[FunctionToolset([look_up]).prefixed('x')])},
+    {'agent': Agent(TestModel(), name='a', toolsets=[FunctionToolset([look_up]).prefixed('y')])},
+    {'model': WrapperModel(FallbackModel(TestModel(), TestModel(model_name='b')))},
+    {'model': WrapperModel(FallbackModel(TestModel(), TestModel(model_name='b', settings={'temperature': 1.0})))},
+    {'model': Shouting(TestModel(), 1)},
+    {'model': Shouting(TestModel(), 2)},
 ]
 
 
@@ -187,6 +291,51 @@ def test_equal_models_and_agents_have_equal_fingerprints() -> None:
     assert fingerprint(Judge('x', model=TestModel())) == fingerprint(Judge('x', model=TestModel()))
 
 
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        (TestModel(), WrapperModel(TestModel())),
+        (TestModel(), ConcurrencyLimitedModel(TestModel(), limiter=1)),
+        (TestModel(), InstrumentedModel(TestModel())),
+        (FallbackModel(TestModel(), 'test'), WrapperModel(FallbackModel(TestModel(), 'test'))),
+    ],
+)
+def test_a_wrapper_that_only_says_when_a_model_is_asked_leaves_the_fingerprint(one: Model, other: Model) -> None:
+    assert fingerprint(a_judge(model=one)) == fingerprint(a_judge(model=other))
+
+
+def test_what_a_judge_has_done_leaves_the_fingerprint() -> None:
+    weighing = Weighing(threading.Lock())
+    judge = a_judge(capabilities=[weighing])
+    before = fingerprint(judge)
+    weighing.done = 5  # pyright: ignore[reportAttributeAccessIssue]
+    assert fingerprint(judge) == before == fingerprint(a_judge(capabilities=[Weighing(threading.Lock())]))
+
+
+def test_what_contains_itself_has_a_fingerprint() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    assert fingerprint(a_judge(capabilities=[Weighing(endless)]))
+
+
+def test_instrumentation_leaves_the_fingerprint() -> None:
+    plain, instrumented = (Agent(TestModel(), name='a', capabilities=more) for more in ([], [Instrumentation()]))
+    assert fingerprint(a_judge(agent=plain)) == fingerprint(a_judge(agent=instrumented))
+
+
+class Bare(WrapperAgent[Any, Any]):
+    """An agent that says nothing of its capabilities."""
+
+    @property
+    def root_capability(self) -> Any:
+        return super(WrapperAgent, self).root_capability
+
+
+def test_an_agent_need_not_tell_its_capabilities() -> None:
+    agent = Agent(TestModel(), name='a')
+    assert fingerprint(a_judge(agent=Bare(agent))) == fingerprint(a_judge(agent=agent))
+
+
 @pytest.fixture
 def default_model() -> Any:
     from pydantic_ai_assay._upstream import default_judge_model
@@ -209,7 +358,7 @@ def test_a_judge_within_another_evaluator_is_known_by_the_same_settings() -> Non
     def panel(**settings: Any) -> str:
         return identify(Panel([Judge('It is right', **settings), Judge('It is polite')])).fingerprint
 
-    assert panel() == panel(on_fail=print)
+    assert panel() == panel(retries=5)
     assert panel() != panel(samples=3)
 
 

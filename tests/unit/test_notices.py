@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from pydantic_ai_assay import AssayWarning
-from pydantic_ai_assay.delivery.notices import Notices, warn_safely
+from pydantic_ai_assay.delivery.notices import MAX_KINDS, Notices, warn_safely
 
 
 class Clock:
@@ -92,3 +92,20 @@ def test_without_an_injected_clock_the_monotonic_one_counts() -> None:
     with pytest.warns(AssayWarning):
         notices.warn('kind', 'one')
     notices.warn('kind', 'one')
+
+
+def test_kinds_without_end_count_as_one_until_there_is_room_again(notices: Notices, clock: Clock) -> None:
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter('always')
+        notices.warn('held back', 'Held back.')
+        notices.warn('held back', 'Held back.')
+        for number in range(MAX_KINDS + 9):
+            notices.warn(f'dropped:{number}', f'Dropped {number}.')
+            notices.warn_once(f'told:{number}', f'Told {number}.')
+        clock.now += 60
+        notices.warn('new', 'New.')
+        notices.warn('newer', 'Newer.')
+        notices.warn('held back', 'Held back.')
+    texts = [str(each.message) for each in given]
+    assert [sum(text.startswith(word) for text in texts) for word in ('Dropped', 'Told')] == [MAX_KINDS, MAX_KINDS + 1]
+    assert texts[-3:] == ['New.', 'Newer.', 'Held back. (1 more like this since the last warning.)']

@@ -8,12 +8,16 @@ from typing import Any
 import anyio
 import pytest
 from hypothesis import given, strategies as st
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RunUsage
 
 from pydantic_ai_assay import Cascade, ConfigurationError, Grader, JudgeCase, JudgementError, Panel, Verdict, Vote
-from pydantic_ai_assay.execution.identity import identify
+from pydantic_ai_assay.execution.transient import is_transient
 from pydantic_ai_assay.judging.judge import Judge
 from pydantic_ai_assay.judging.panel import Combine
+from pydantic_ai_assay.judging.terms import Terms
+from pydantic_ai_assay.runs.identity import identify
 from pydantic_ai_assay.runs.judgement import JudgementLog, current_log
 
 from .graders import Nameless, Scripted, Versioned, scripted
@@ -212,6 +216,112 @@ async def test_cancelling_a_panel_cancels_its_members() -> None:
     assert (started, ended) == (3, 3)
 
 
+async def hang(case: JudgeCase) -> bool:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+async def answer_a_bit_later(case: JudgeCase) -> bool:
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+    return True
+
+
+async def break_when_cancelled(case: JudgeCase) -> bool:
+    try:
+        return await hang(case)
+    except anyio.get_cancelled_exc_class():
+        raise ValueError('made of the cancellation') from None
+
+
+def said(verdict: Verdict) -> list[tuple[str, object, str | None]]:
+    return [(vote.judge, vote.value, vote.error) for vote in verdict.votes]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize('hangs', [hang, break_when_cancelled])
+async def test_a_member_that_takes_longer_than_its_time_is_a_vote_with_an_error(hangs: Any) -> None:
+    log = JudgementLog()
+    log.enter()
+    panel = Panel(scripted(True, hangs, True), vote_timeout=0.2)
+    with anyio.fail_after(10):
+        verdict = await panel.grade(CASE)
+    assert (verdict.passed, verdict.agreement) == (True, 1.0)
+    assert said(verdict) == [('a', True, None), ('b', None, 'TimeoutError'), ('c', True, None)]
+    assert verdict.reason == 'a: True\nb: no verdict (TimeoutError)\nc: True'
+    assert log.judgement is not None
+    assert Counter((vote.judge, vote.error) for vote in log.judgement.votes) == {
+        ('a', None): 1,
+        ('b', 'TimeoutError'): 1,
+        ('c', None): 1,
+    }
+
+
+@pytest.mark.anyio
+async def test_with_too_few_members_in_time_there_is_no_verdict_but_another_attempt_may_have_one() -> None:
+    with anyio.fail_after(10), pytest.raises(JudgementError, match='1 of 3 members gave a verdict') as raised:
+        await Panel(scripted(True, hang, hang), vote_timeout=0.2).grade(CASE)
+    assert is_transient(raised.value)
+
+
+@pytest.mark.anyio
+async def test_a_panel_whose_evaluation_is_about_to_end_answers_with_the_votes_that_are_there() -> None:
+    Terms().begin(0.0)
+    with anyio.fail_after(10):
+        verdict = await Panel(scripted(True, hang, True), quorum=2).grade(CASE)
+    assert said(verdict) == [('a', True, None), ('b', None, 'TimeoutError'), ('c', True, None)]
+
+
+@pytest.mark.anyio
+async def test_it_waits_for_the_quorum_all_the_same() -> None:
+    Terms().begin(0.0)
+    with anyio.fail_after(10):
+        verdict = await Panel(scripted(hang, True, answer_a_bit_later)).grade(CASE)
+    assert said(verdict) == [('a', None, 'TimeoutError'), ('b', True, None), ('c', True, None)]
+    # Where all must answer, there is nobody to go on without.
+    with anyio.fail_after(10):
+        verdict = await Panel(scripted(answer_a_bit_later, answer_a_bit_later), quorum=2).grade(CASE)
+    assert [vote.error for vote in verdict.votes] == [None, None]
+
+
+@pytest.mark.anyio
+async def test_a_panel_without_its_quorum_lasts_until_its_evaluation_is_ended() -> None:
+    Terms().begin(0.0)
+    with anyio.move_on_after(0.05) as ended:
+        await Panel(scripted(True, hang, hang)).grade(CASE)
+    assert ended.cancelled_caught
+
+
+def test_an_evaluation_keeps_some_of_its_time_to_make_the_verdict() -> None:
+    async def time_left(timeout: float | None) -> float | None:
+        Terms().begin(timeout)
+        return Terms.current().time_left
+
+    assert anyio.run(time_left, 1.0) == pytest.approx(0.9, abs=0.01)
+    assert anyio.run(time_left, 600.0) == pytest.approx(595.0, abs=0.1)
+    assert anyio.run(time_left, None) is None
+
+
+async def hanging(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+def test_a_judge_within_a_panel_whose_time_is_over_is_noted_as_late_and_not_as_cancelled() -> None:
+    def hangs(name: str) -> Judge:
+        return a_judge(name, model=FunctionModel(hanging))
+
+    inner = Panel([hangs('x'), Scripted(True, name='y')], name='b')
+    panel = Panel([hangs('a'), inner, Scripted(True, name='c')], quorum=1, vote_timeout=0.2)
+    assert {(vote.judge, vote.error) for vote in votes_noted(panel)} == {
+        ('a', 'TimeoutError'),
+        ('x', 'TimeoutError'),
+        ('y', None),
+        ('c', None),
+    }
+    assert said(graded(panel)) == [('a', None, 'TimeoutError'), ('b', None, 'TimeoutError'), ('c', True, None)]
+
+
 @pytest.mark.parametrize('error', [asyncio.CancelledError(), SystemExit(3), GeneratorExit(), BaseException()])
 def test_whatever_a_member_raises_is_its_own(error: BaseException) -> None:
     verdict = graded(Panel(scripted(True, error, True)))
@@ -290,12 +400,35 @@ def test_a_member_that_notes_nothing_is_noted_by_what_it_says() -> None:
         (scripted(1), {'threshold': 3}, "threshold goes with combine='mean' alone, got combine='majority'."),
         (scripted(1), {'combine': 'mean', 'threshold': '3'}, "threshold must be a finite number, got '3'."),
         (scripted(1), {'combine': 'mean', 'threshold': float('nan')}, 'threshold must be a finite number, got nan.'),
+        (scripted(1), {'vote_timeout': 0}, 'vote_timeout must be a positive number of seconds, got 0.'),
+        (scripted(1), {'vote_timeout': True}, 'vote_timeout must be a positive number of seconds, got True.'),
+        (scripted(1), {'vote_timeout': '5'}, "vote_timeout must be a positive number of seconds, got '5'."),
+        (scripted(1), {'vote_timeout': 1e999}, 'vote_timeout must be a positive number of seconds, got inf.'),
+        (scripted(1), {'on_fail': 5}, 'on_fail must be None or a function, got 5.'),
+        (
+            [Panel(scripted(1), name='inner', on_result=print)],
+            {},
+            "on_result of 'inner' would never be called: a member of a Panel gives a vote, and only the Panel has a "
+            'result. Set on_result on the Panel, or on its OnlineEvaluator.',
+        ),
     ],
 )
 def test_a_panel_that_cannot_work_is_not_made(members: Any, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         Panel(members, **settings)
     assert str(raised.value) == message
+
+
+def test_a_panel_knows_no_weights() -> None:
+    with pytest.raises(TypeError, match='weights'):
+        Panel(scripted(1), weights=[1])  # pyright: ignore[reportCallIssue]
+
+
+def test_a_member_whose_callback_would_never_be_called_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match="on_fail of 'a' would never be called: a member of a Panel gives a vote"
+    ):
+        Panel([a_judge('a', on_fail=print), a_judge('b')])
 
 
 def a_judge(name: str, **settings: Any) -> Judge:
@@ -377,12 +510,13 @@ def test_the_fingerprint_is_that_of_the_members_and_of_the_settings() -> None:
         fingerprint(members=[Versioned(1, name='a', version='v2'), Scripted(2, name='b')]),
     ]
     assert len(set(prints)) == len(prints)
+    assert fingerprint() == fingerprint(vote_timeout=5, on_fail=print)
     assert fingerprint() == fingerprint(members=tuple(scripted(1, 2)))
 
 
 def test_a_panel_goes_by_its_name_and_shows_its_members_as_specs() -> None:
     assert identify(Panel(scripted(1))).name == 'Panel'
-    identity = identify(Panel([Scripted(5, criterion='short')], combine='any', name='together'))
+    identity = identify(Panel([Scripted(5, criterion='short')], combine='any', name='together', on_fail=print))
     assert identity.name == 'together'
     assert identity.source.model_dump(context={'use_short_form': True}) == {
         'Panel': {

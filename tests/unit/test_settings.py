@@ -2,17 +2,21 @@
 
 import math
 import sys
+import threading
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import fields
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import pytest
 from inline_snapshot import snapshot
 from pydantic_evals import online as upstream
+from pydantic_evals.evaluators import Contains
 
 from pydantic_ai_assay import (
     DEFAULT_CONFIG,
+    Budget,
     ConfigurationError,
     MissingExtraError,
     OnlineEvalConfig,
@@ -21,9 +25,11 @@ from pydantic_ai_assay import (
     SamplingContext,
     configure,
     disable_evaluation,
+    evaluate,
 )
 from pydantic_ai_assay._upstream import CURRENT_TASK_RUN, OnlineTaskRun, TaskRun
 from pydantic_ai_assay.settings import own_config, own_evaluator
+from pydantic_ai_assay.store.store import Store
 
 from .samples import Always
 
@@ -106,6 +112,184 @@ def test_a_config_setting_that_cannot_work_is_named_with_its_value(settings: dic
     assert message_of(OnlineEvalConfig, **settings) == message
 
 
+# Values of the wrong kind
+
+
+class Sinking:
+    async def submit(self, payload: object) -> None: ...
+
+
+async def asynchronously(*_: object) -> Any: ...
+
+
+class CalledAsynchronously:
+    async def __call__(self, *_: object) -> Any: ...
+
+
+NOT_A_FLAG = ('false', 0, None, [True])
+NOT_A_FUNCTION = (5, 'print', [print], {'a': print})
+NOT_SYNCHRONOUS = (*NOT_A_FUNCTION, asynchronously, CalledAsynchronously())
+NOT_A_COUNT = (0, -1, 1.5, '5', True, None)
+NOT_A_TIME = (-1, '5', True, math.nan, math.inf, [1])
+NOT_A_SINK = (5, 'stdout', b'stdout', Sinking, {'a': Sinking()}, [5], [Sinking], [[Sinking()]], iter([Sinking()]))
+NOT_A_CHOICE = (5, None, 'other', ['run'])
+NOT_A_RATE = ('0.5', -1, 7, math.nan, [0.5], asynchronously)
+NOT_A_BUDGET = (5, {'usd': 5, 'per': 'day'}, Budget)
+
+REFUSED_BY_AN_EVALUATOR: dict[str, tuple[Any, ...]] = {
+    'evaluator': (Always, 'Always', None, OnlineEvaluator(evaluator=Always())),
+    'sample_rate': NOT_A_RATE,
+    'max_concurrency': NOT_A_COUNT,
+    'sink': NOT_A_SINK,
+    'on_max_concurrency': NOT_A_FUNCTION,
+    'on_sampling_error': NOT_SYNCHRONOUS,
+    'on_error': NOT_A_FUNCTION,
+    'run_on_errors': NOT_A_FLAG,
+    'timeout': (0, *NOT_A_TIME),
+    'retries': (-1, 1.5, '1', True, None),
+    'retry_on': (*NOT_SYNCHRONOUS, [TimeoutError]),
+    'retry_wait': (0, None, *NOT_A_TIME),
+    'when': NOT_SYNCHRONOUS,
+    'run_on': (5, 'error', {'error': True}, [5], ['failure'], [['error']], iter(['error'])),
+    'sample_by': NOT_A_CHOICE,
+    'run_in': NOT_A_CHOICE,
+    'mode': NOT_A_CHOICE,
+    'action': NOT_A_CHOICE,
+    'on_unavailable': NOT_A_CHOICE,
+    'budget': NOT_A_BUDGET,
+    'on_result': NOT_A_FUNCTION,
+    'on_fail': NOT_A_FUNCTION,
+}
+REFUSED_BY_A_CONFIG: dict[str, tuple[Any, ...]] = {
+    'default_sink': NOT_A_SINK,
+    'default_sample_rate': (None, *NOT_A_RATE),
+    'emit_otel_events': NOT_A_FLAG,
+    'include_baggage': NOT_A_FLAG,
+    'sampling_mode': NOT_A_CHOICE,
+    'enabled': NOT_A_FLAG,
+    'metadata': (5, 'a', ['a'], dict),
+    'on_max_concurrency': NOT_A_FUNCTION,
+    'on_sampling_error': NOT_SYNCHRONOUS,
+    'on_error': NOT_A_FUNCTION,
+    'budget': NOT_A_BUDGET,
+    'store': (5, b'sqlite://', ['sqlite:///a.db'], Sinking(), Store),
+    'on_result': NOT_A_FUNCTION,
+    'on_fail': NOT_A_FUNCTION,
+    'queue_size': NOT_A_COUNT,
+    'queue_bytes': NOT_A_COUNT,
+    'overflow': NOT_A_CHOICE,
+    'shutdown_timeout': (None, *NOT_A_TIME),
+    'sink_timeout': (0, None, *NOT_A_TIME),
+    'redact': NOT_SYNCHRONOUS,
+    'span_attribute_limit': tuple(each for each in NOT_A_COUNT if each is not None),
+}
+
+
+def listed(refused: dict[str, tuple[Any, ...]]) -> list[Any]:
+    return [pytest.param(name, value, id=f'{name}-{value!r}'[:60]) for name in refused for value in refused[name]]
+
+
+def test_every_setting_is_tried_with_values_of_the_wrong_kind() -> None:
+    assert list(REFUSED_BY_AN_EVALUATOR) == [field.name for field in fields(OnlineEvaluator)]
+    assert list(REFUSED_BY_A_CONFIG) == [field.name for field in fields(OnlineEvalConfig)]
+
+
+@pytest.mark.parametrize(('name', 'value'), listed(REFUSED_BY_AN_EVALUATOR))
+def test_a_value_of_the_wrong_kind_for_an_evaluator_is_named(name: str, value: Any) -> None:
+    message = message_of(OnlineEvaluator, **{'evaluator': Always(), name: value})
+    assert message.startswith(f'{name} must ' if name != 'evaluator' else 'Expected an ')
+    assert says(message, value)
+
+
+@pytest.mark.parametrize(('name', 'value'), listed(REFUSED_BY_A_CONFIG))
+def test_a_value_of_the_wrong_kind_for_a_config_is_named(
+    name: str, value: Any, default_config: OnlineEvalConfig
+) -> None:
+    message = message_of(OnlineEvalConfig, **{name: value})
+    assert message.startswith(f'{name} must ')
+    assert says(message, value)
+    assert message_of(configure, **{name: value}) == message
+
+
+def says(message: str, value: Any) -> bool:
+    """Whether a message shows what was given, or what of it was wrong."""
+    shown = [getattr(value, '__name__', ''), repr(value)]
+    if isinstance(value, list):
+        shown += map(repr, cast('list[Any]', value))
+    return any(f'got {each}' in message or f"got the class '{each}'" in message for each in shown)
+
+
+OF_PYDANTIC_EVALS = {name: REFUSED_BY_AN_EVALUATOR[name] for name in (f.name for f in fields(upstream.OnlineEvaluator))}
+OF_PYDANTIC_EVALS_CONFIG = {
+    name: REFUSED_BY_A_CONFIG[name] for name in (f.name for f in fields(upstream.OnlineEvalConfig))
+}
+
+
+@pytest.mark.parametrize(('name', 'value'), listed(OF_PYDANTIC_EVALS))
+def test_an_evaluator_of_pydantic_evals_is_checked_when_it_is_attached(name: str, value: Any) -> None:
+    theirs = upstream.OnlineEvaluator(evaluator=Always())
+    setattr(theirs, name, value)
+    expected = message_of(OnlineEvaluator, **{'evaluator': Always(), name: value})
+    assert message_of(OnlineEvaluation, evaluators=[theirs]) == expected
+    assert message_of(lambda: evaluate(theirs)) == expected
+
+
+@pytest.mark.parametrize(('name', 'value'), listed(OF_PYDANTIC_EVALS_CONFIG))
+def test_a_config_of_pydantic_evals_is_checked_when_it_is_used(name: str, value: Any) -> None:
+    theirs = upstream.OnlineEvalConfig(**{name: value})
+    expected = message_of(OnlineEvalConfig, **{name: value})
+    assert message_of(OnlineEvaluation, evaluators=[Always()], config=theirs) == expected
+
+
+@pytest.mark.parametrize(
+    'config', [{'default_sample_rate': 0.5}, OnlineEvalConfig, upstream.OnlineEvalConfig, 0.5, 'default']
+)
+def test_what_is_no_config_is_refused(config: Any) -> None:
+    message = message_of(OnlineEvaluation, evaluators=[Always()], config=config)
+    assert message == f'config must be an OnlineEvalConfig, such as OnlineEvalConfig(), got {config!r}.'
+
+
+@pytest.mark.parametrize(
+    'evaluators', [Contains('a'), Always, 'Contains', {'a': Always()}, None, 5, iter([Always()]), OnlineEvaluator]
+)
+def test_evaluators_are_a_list(evaluators: Any) -> None:
+    message = message_of(OnlineEvaluation, evaluators=evaluators)
+    assert message == f'evaluators must be a list, got {evaluators!r}.'
+
+
+# What is given in lists and the like
+
+
+def test_lists_and_mappings_are_taken_as_they_are_when_they_are_given() -> None:
+    sink = Sinking()
+    sinks, tags = [sink], ['a']
+    run_on: set[Any] = {'error'}
+    metadata: dict[str, Any] = {'tags': tags, 'of': {'team': ('a', tags)}}
+    config = OnlineEvalConfig(default_sink=sinks, metadata=metadata)
+    online = OnlineEvaluator(evaluator=Always(), sink=sinks, run_on=run_on)
+    sinks.clear()
+    run_on.add('success')
+    tags.append('b')
+    metadata['of']['team'] = 'b'
+    assert config.metadata == {'tags': ['a'], 'of': {'team': ('a', ['a'])}}
+    assert (config.default_sink, online.sink) == ([sink], [sink])
+    assert (online.sees('error'), online.sees('success')) == (True, False)
+
+
+def test_configure_keeps_no_hold_of_what_it_is_given(default_config: OnlineEvalConfig) -> None:
+    sink = Sinking()
+    sinks, metadata = [sink], {'team': 'a'}
+    configure(default_sink=sinks, metadata=metadata)
+    sinks.clear()
+    metadata['team'] = 'b'
+    assert (default_config.default_sink, default_config.metadata) == ([sink], {'team': 'a'})
+
+
+def test_metadata_may_be_any_mapping_and_hold_anything() -> None:
+    lock = threading.Lock()
+    assert OnlineEvalConfig(metadata=MappingProxyType({'lock': lock})).metadata == {'lock': lock}  # pyright: ignore[reportArgumentType]
+
+
 def half(context: SamplingContext) -> float:
     return 0.5
 
@@ -120,7 +304,7 @@ def half(context: SamplingContext) -> float:
         {'timeout': None},
         {'timeout': 0.001},
         {'max_concurrency': 1},
-        {'run_on': ()},
+        {'run_on': frozenset[str]()},
         {'run_on': {'success', 'error', 'cancelled', 'deferred'}},
         {'retries': 3},
     ],

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 from opentelemetry.sdk.trace import TracerProvider
+from pydantic_ai.messages import ModelRequest, ToolReturnPart
 from pydantic_ai.usage import RunUsage
 from pydantic_evals.evaluators import EvaluationResult, EvaluatorContext, EvaluatorFailure, EvaluatorSpec
 from pydantic_evals.online import SinkPayload, SpanReference
@@ -71,6 +72,14 @@ def test_packed_values_come_back() -> None:
     for value in (None, [1, 'x' * 1000], {'a': '\ud800' * 200}, 'ü\x00', 1.5):
         assert unpack(pack_json(value)) == value
     assert len(pack_json(['x' * 1000])) < 100
+    # Documents too large for the small window.
+    varied = [str(number) for number in range(5_000)]
+    assert unpack(pack_json(varied)) == varied
+
+
+def test_integers_with_more_digits_than_python_reads_come_back_as_texts() -> None:
+    digits = '9' * 5_000
+    assert unpack(pack(b'[1, %s]' % digits.encode())) == [1, digits]
 
 
 # The spool
@@ -115,7 +124,7 @@ def test_sums_are_those_of_the_moments(outcomes: list[tuple[int, float, float, A
     tally = Tally()
     for minute, probability, value, status in outcomes:
         observed = [Observed('score', 'Score', '', value)]
-        taken = (1.0, 0.0, 0.0, 1, 0, 0, 0)
+        taken = (1.0, 0.0, 1)
         tally.add(a_cell(), minute, Contribution(status, 1 / probability, minute, taken, observed))
     numbers = {cell: index for index, cell in enumerate(sorted(tally.cells))}
     rows = list(tally.rows(numbers))
@@ -202,6 +211,7 @@ def test_previews_show_the_beginning(value: Any, expected: str | None) -> None:
         ({'variant': 2, 'tags': ['x', 'y', 'x', 5]}, '2', ('x', 'y')),
         ({'variant': [], 'tags': 5}, None, ()),
         ({'tags': {'x'}}, None, ('x',)),
+        ({'variant': 10**5_000, 'tags': bytes(10_000)}, None, ()),
     ],
 )
 def test_variants_and_tags_are_read_from_the_metadata(
@@ -210,6 +220,12 @@ def test_variants_and_tags_are_read_from_the_metadata(
     entry = encode_entry(a_run(metadata=metadata), [], NOW)
     assert entry.run is not None
     assert (entry.run['variant'], entry.tags) == (variant, tags)
+
+
+def test_messages_that_have_no_json_form_are_named() -> None:
+    part = ToolReturnPart(tool_name='look', content=object(), tool_call_id='call-1')
+    document = unpack(encode_entry(a_run(messages=(ModelRequest(parts=[part]),)), [], NOW).content)
+    assert document['refused']['messages'].startswith('parts of the messages have no JSON form')
 
 
 def test_usage_that_has_no_json_form_is_refused_and_the_rest_kept() -> None:

@@ -65,7 +65,7 @@ def agreement(
         level: The level of the intervals.
 
     Raises:
-        ConfigurationError: If the lengths differ, a label or verdict is `None`, or a probability is not in (0, 1].
+        ConfigurationError: If the lengths differ, a label or verdict is `None` or NaN, or a probability is not in (0, 1].
     """
     level = check_level(level)
     weights = _checked_weights(labels, verdicts, probabilities)
@@ -100,8 +100,8 @@ def _checked_weights(
     if len(labels) != len(verdicts):
         raise ConfigurationError(f'there must be a verdict for each of {len(labels)} labels, got {len(verdicts)}.')
     for name, answers in (('label', labels), ('verdict', verdicts)):
-        if None in answers:
-            raise ConfigurationError(f'a {name} must not be None; leave out the runs that have none.')
+        if any(answer is None or answer != answer for answer in answers):
+            raise ConfigurationError(f'a {name} must not be None or NaN; leave out the runs that have none.')
     return weights_of(probabilities, len(labels))
 
 

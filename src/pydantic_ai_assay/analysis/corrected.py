@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, get_args
 from ..errors import ConfigurationError
 from .estimate import LEVEL, Estimate, estimate_mean, estimate_rate
 from .interval import Interval, check_level
-from .moments import Moments, label_moments, weights_of
+from .moments import Moments, indices_of, label_moments, weights_of
 from .quantiles import normal_quantile, t_quantile
 
 __all__ = ('Corrected', 'Population', 'corrected_mean', 'corrected_rate', 'corrected_rate_from_moments')
@@ -91,14 +91,11 @@ def corrected_rate(
 def _by_verdict(
     verdicts: Sequence[VerdictT], values: Sequence[float], probabilities: Sequence[float] | None
 ) -> dict[VerdictT, Moments]:
-    where: dict[VerdictT, list[int]] = {}
-    for index, verdict in enumerate(verdicts):
-        where.setdefault(verdict, []).append(index)
     return {
         verdict: Moments.of(
             [values[i] for i in indices], None if probabilities is None else [probabilities[i] for i in indices]
         )
-        for verdict, indices in where.items()
+        for verdict, indices in indices_of(verdicts).items()
     }
 
 
@@ -143,16 +140,7 @@ def corrected_rate_from_moments(
     )
     strata = _strata(labelled, judged)
     value, interval = (None, None) if labels_only.value is None else _stratified(strata, population, level)
-    corrected = Estimate(
-        kind='rate',
-        value=value,
-        interval=interval,
-        level=level,
-        count=labels_only.count,
-        effective_count=labels_only.effective_count,
-        coverage=labels_only.coverage,
-    )
-    return Corrected(corrected=corrected, raw=raw, labels_only=labels_only)
+    return Corrected(corrected=replace(labels_only, value=value, interval=interval), raw=raw, labels_only=labels_only)
 
 
 def _labels_only(labels: Estimate, judged: int, population: Population) -> Estimate:
@@ -251,16 +239,11 @@ def corrected_mean(
         value = of_labels.mean + tuning * (judged.mean - of_scores.mean)
         squares = fsum((a - tuning * b) ** 2 for a, b in zip(people, judge, strict=True)) / of_labels.sum_w**2
         interval = _mean_interval(value, squares, tuning, of_labels, judged, population, level)
-    corrected = Estimate(
-        kind='mean',
-        value=value,
-        interval=interval,
-        level=level,
-        count=labels_only.count,
-        effective_count=labels_only.effective_count,
-        coverage=labels_only.coverage,
+    return Corrected(
+        corrected=replace(labels_only, value=value, interval=interval),
+        raw=estimate_mean(judged, level=level),
+        labels_only=labels_only,
     )
-    return Corrected(corrected=corrected, raw=estimate_mean(judged, level=level), labels_only=labels_only)
 
 
 def _mean_interval(
@@ -273,8 +256,10 @@ def _mean_interval(
     variance = squares * labels.effective_count / degrees
     if population == 'judged':
         variance *= 1 - labels.count / judged.count
+    elif judged.variance is None:
+        return None
     else:
-        variance += tuning * tuning * (judged.variance or 0.0)
+        variance += tuning * tuning * judged.variance
     if not variance:
         return None
     margin = t_quantile(level, max(1.0, degrees)) * sqrt(variance)

@@ -73,7 +73,7 @@ def estimate_rate(
     """
     level = check_level(level)
     rate, variance = moments.mean, moments.variance
-    if rate is None or variance is None:
+    if rate is None:
         interval, effective = None, 0.0
     else:
         if moments.minimum < 0 or moments.maximum > 1:
@@ -81,7 +81,7 @@ def estimate_rate(
                 f'a rate needs scores from 0 to 1, got one of {_outside(moments, 0, 1)!r}; use estimate_mean.'
             )
         effective = moments.effective_count
-        if 0 < rate < 1 and variance > 0:
+        if variance:
             effective = max(1.0, min(effective, rate * (1 - rate) / variance))
         interval = Interval(*rate_bounds(rate, effective, level))
     return Estimate(

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, inf, isfinite
+from typing import TypeVar
 
 from ..errors import ConfigurationError
 
-__all__ = ('Moments', 'label_moments', 'weights_of')
+__all__ = ('Moments', 'indices_of', 'label_moments', 'weights_of')
+
+LEAST_SPREAD = 2e-12
+"""The least part of Σw²x² that Σw²(x - mean)² may be. Of less, rounding leaves hardly a digit that is right."""
+
+KeyT = TypeVar('KeyT', bound=Hashable)
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -131,7 +137,8 @@ class Moments:
         """Σw²(x - mean)² / (Σw)²: the variance of `mean` by linearisation, small numbers not yet corrected for.
 
         It is about the runs to come as well as those that were seen: the runs are taken for a sample of what the agent
-        does, and those that were judged for a sample of the runs. `None` if there is no score.
+        does, and those that were judged for a sample of the runs. `None` if there is no score, and where the scores
+        differ by so little for their size, such as times in nanoseconds since 1970, that the sums cannot tell.
         """
         mean = self.mean
         if mean is None:
@@ -139,7 +146,9 @@ class Moments:
         if self.minimum == self.maximum:
             return 0.0
         squares = self.sum_w2x2 - 2 * mean * self.sum_w2x + mean * mean * self.sum_w2
-        return max(0.0, squares) / (self.sum_w * self.sum_w)
+        if squares <= LEAST_SPREAD * self.sum_w2x2:
+            return None
+        return squares / (self.sum_w * self.sum_w)
 
 
 def label_moments(by_label: Mapping[str, Moments]) -> dict[str, Moments]:
@@ -182,16 +191,19 @@ def weights_of(probabilities: Sequence[float] | None, count: int) -> list[float]
     return [1.0 / float(probability) for probability in probabilities]
 
 
+def indices_of(keys: Iterable[KeyT]) -> dict[KeyT, list[int]]:
+    """Where each key is, in the order in which they are met."""
+    indices: dict[KeyT, list[int]] = {}
+    for index, key in enumerate(keys):
+        indices.setdefault(key, []).append(index)
+    return indices
+
+
 def _clustered(
-    scores: Iterable[float], weights: Iterable[float], clusters: Sequence[Hashable]
+    scores: Sequence[float], weights: Sequence[float], clusters: Sequence[Hashable]
 ) -> tuple[list[float], list[float]]:
-    totals: dict[Hashable, tuple[list[float], list[float]]] = {}
-    scores, weights = list(scores), list(weights)
     if len(clusters) != len(scores):
         raise ConfigurationError(f'there must be a cluster for each of {len(scores)} scores, got {len(clusters)}.')
-    for score, weight, cluster in zip(scores, weights, clusters, strict=True):
-        of_one = totals.setdefault(cluster, ([], []))
-        of_one[0].append(weight * score)
-        of_one[1].append(weight)
-    sums = [(fsum(weighted), fsum(weight)) for weighted, weight in totals.values()]
+    members = indices_of(clusters).values()
+    sums = [(fsum(weights[i] * scores[i] for i in of_one), fsum(weights[i] for i in of_one)) for of_one in members]
     return [weighted / weight for weighted, weight in sums], [weight for _, weight in sums]

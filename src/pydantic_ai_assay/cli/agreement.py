@@ -9,15 +9,17 @@ import typer
 
 from .app import DEFAULT_STORE, JsonOption, StoreOption, app, opened
 from .conditions import WhereOption, where_of
-from .terminal import console, one_line, print_json, print_table
+from .shown import counted
+from .terminal import console, one_line, print_json
 
 if TYPE_CHECKING:
     from ..agreement import JudgeAgreement
     from ..analysis import Estimate
+    from .table import ColumnKind
 
 __all__ = ('agreement',)
 
-_HEADINGS = {'': False, 'value': True, 'from': True, 'to': True, 'runs': True}
+_HEADINGS: dict[str, ColumnKind] = {'': 'name', 'value': 'number', 'from': 'number', 'to': 'number', 'runs': 'number'}
 MAX_DISAGREEMENTS = 10
 
 
@@ -87,24 +89,28 @@ def _numbers(found: JudgeAgreement) -> dict[str, Estimate]:
 
 
 def _print(found: JudgeAgreement) -> None:
+    from .table import print_table
+
     series = f', series {one_line(found.series)}' if found.series else ''
     shown = console()
-    shown.print(
-        f'{one_line(found.evaluator)}{series}: {len(found.runs)} runs with {one_line(found.feedback)}, {found.judged} judged'
-    )
+    labelled = f'{counted(len(found.runs), "run")} with {one_line(found.feedback)}'
+    shown.print(f'{one_line(found.evaluator)}{series}: {labelled}, {found.judged:,} judged')
     if found.without_verdict:
-        shown.print(f'{found.without_verdict} evaluations have no verdict, and are in none of these numbers.')
+        shown.print(f'Without a verdict, and in none of these numbers: {counted(found.without_verdict, "evaluation")}.')
     if not found.runs:
-        shown.print('No run has both a verdict and this feedback.\n')
+        shown.print('No run has both a verdict and this feedback.')
+        if found.without_verdict:
+            shown.print('A number is a verdict with --threshold, and a label with --positive.')
+        shown.print()
         return
     print_table(_HEADINGS, [_cells(name, each) for name, each in _numbers(found).items()])
     differing = found.disagreements
     if differing:
-        shown.print(f'\n{len(differing)} runs on which they differ:')
+        shown.print(f'\nThey differ on {counted(len(differing), "run")}:')
         for run in differing[:MAX_DISAGREEMENTS]:
             shown.print(f'  {one_line(run.run_id)}: {one_line(repr(run.verdict))}, people {one_line(repr(run.label))}')
         if len(differing) > MAX_DISAGREEMENTS:
-            shown.print(f'  and {len(differing) - MAX_DISAGREEMENTS} more; --json lists all of them')
+            shown.print(f'  and {len(differing) - MAX_DISAGREEMENTS:,} more; --json lists all of them')
     shown.print()
 
 
@@ -112,7 +118,7 @@ def _cells(name: str, estimate: Estimate) -> list[str]:
     assert estimate.value is not None
     bounds = ('', '') if estimate.interval is None else (estimate.interval.lower, estimate.interval.upper)
     shown = [each if isinstance(each, str) else f'{each:.3f}' for each in (estimate.value, *bounds)]
-    return [name, *shown, str(estimate.count)]
+    return [name, *shown, f'{estimate.count:,}']
 
 
 def _document(found: JudgeAgreement) -> dict[str, Any]:

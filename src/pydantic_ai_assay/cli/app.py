@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import AssayError, MissingExtraError
+from .output import end_output
 from .terminal import print_error
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Commands(TyperGroup):
                 raise
             print_error(str(MissingExtraError('A store', 'store')))
             raise typer.Exit(EXIT_MISTAKE) from error
+        except OSError as error:
+            # Files and stores are answered by errors of their own: what is left is what is printed.
+            end_output(error)
 
 
 app = typer.Typer(

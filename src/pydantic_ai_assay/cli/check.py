@@ -10,10 +10,11 @@ import typer
 
 from .app import DEFAULT_STORE, EXIT_UNMET, JsonOption, StoreOption, app, opened
 from .shown import shown_moment
-from .terminal import console, print_json, print_table
+from .terminal import console, print_json
 
 if TYPE_CHECKING:
     from ..store.rows import StoreInfo
+    from .table import ColumnKind
 
 __all__ = ('check',)
 
@@ -41,8 +42,10 @@ def check(
     if json:
         print_json({'ok': all(each.is_ok is not False for each in findings), 'checks': [asdict(e) for e in findings]})
     else:
+        from .table import print_table
+
         words = {True: 'ok', False: 'FAILED', None: 'not in use'}
-        headings = {'check': False, 'result': False, 'detail': False}
+        headings: dict[str, ColumnKind] = {'check': 'whole', 'result': 'whole', 'detail': 'name'}
         print_table(headings, [[each.name, words[each.is_ok], ' '.join(each.detail.split())] for each in findings])
         if all(each.is_ok is not False for each in findings):
             console().print('\nAll is well.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import sys
@@ -14,11 +15,12 @@ import typer
 from ..errors import ConfigurationError, describe
 from .app import DEFAULT_STORE, JsonOption, StoreOption, app, opened
 from .conditions import WhereOption, where_of
-from .terminal import console, one_line, print_json, print_table
+from .terminal import console, one_line, print_json
 
 if TYPE_CHECKING:
     from ..rejudging import RejudgeReport
     from ..runs.outcome import EvaluationStatus
+    from .table import ColumnKind
 
 __all__ = ('evaluate',)
 
@@ -35,6 +37,19 @@ def evaluate(
     ] = None,
     where: WhereOption = None,
     sample: Annotated[float, typer.Option(metavar='SHARE', help='The share of the runs that is judged.')] = 1.0,
+    sampled_as: Annotated[
+        str | None,
+        typer.Option(
+            metavar='NAME', help='Only runs drawn for this evaluator online: the numbers are about all runs then.'
+        ),
+    ] = None,
+    retry: Annotated[
+        str | None,
+        typer.Option(
+            metavar='NAME',
+            help="Only what has no score in this series ('' for what was judged online); scores are taken over.",
+        ),
+    ] = None,
     max_concurrency: Annotated[int, typer.Option(metavar='NUMBER', help='How many evaluations run at a time.')] = 10,
     progress: Annotated[
         bool | None, typer.Option('--progress/--no-progress', help='Show how far it is. Default: in a terminal.')
@@ -46,19 +61,22 @@ def evaluate(
 
     Run again with the same series, it goes on where it stopped.
     """
-    from ..rejudging import rejudge_sync
+    from ..rejudging import rejudge
 
     evaluators = [*(each for name in evaluator or () for each in objects_of(name)), *evaluators_in(spec)]
     with opened(store) as kept_in:
-        report = rejudge_sync(
+        judging = rejudge(
             evaluators,
             series=series,
             store=kept_in,
             where=where_of(where),
             sample=sample,
+            sampled_as=sampled_as,
+            retry=retry,
             max_concurrency=max_concurrency,
             progress=progress,
         )
+        report = asyncio.run(judging)
     if json:
         print_json(asdict(report))
     else:
@@ -114,6 +132,8 @@ def evaluators_in(file: Path | None) -> list[Any]:
 
 
 def _print(report: RejudgeReport) -> None:
+    from .table import print_table
+
     statuses: list[EvaluationStatus] = list(
         dict.fromkeys(status for counts in report.statuses.values() for status in counts)
     )
@@ -125,11 +145,12 @@ def _print(report: RejudgeReport) -> None:
     cost = '' if report.cost is None else f', {report.cost:.4f} USD'
     shown.print(f'{report.runs} runs in {report.duration:.1f} s{cost}; series {one_line(report.series)}')
     if statuses:
-        headings: dict[str, bool] = {'evaluator': False}
-        headings.update((status, True) for status in statuses)
+        headings: dict[str, ColumnKind] = {'evaluator': 'name'}
+        headings.update((status, 'number') for status in statuses)
         print_table(headings, rows)
     for count, what in (
         (report.already, 'evaluations were in the series already'),
+        (report.taken_over, 'scores were taken over'),
         (report.without_content, 'runs were skipped: what was said in them is not stored'),
         (report.gone, 'runs were deleted in the meantime'),
     ):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import DEFAULT_STORE, JsonOption, StoreOption, app, opened
+from .run_lookup import find_run
 from .terminal import console, one_line, print_json
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def feedback(
 
     read = value if text else value_of(value)
     with opened(store) as kept_in:
-        run_id = kept_in.run(run).record.run_id
+        run_id = kept_in.ask(find_run, run).record.run_id
         record_feedback(run_id=run_id, name=name, value=read, comment=comment, by=by, store=kept_in)
     if json:
         print_json({'run_id': run_id, 'name': name, 'value': read, 'comment': comment, 'by': by})

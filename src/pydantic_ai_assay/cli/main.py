@@ -17,5 +17,14 @@ def main() -> None:
         print(f'error: {MissingExtraError("The assay command", "cli")}', file=sys.stderr)
         raise SystemExit(2) from None
     from .commands import app
+    from .output import end_output, print_in_any_encoding
 
-    app(prog_name='assay')
+    print_in_any_encoding()
+    try:
+        app(prog_name='assay')
+    finally:
+        try:
+            # Here it can still be told what went wrong.
+            sys.stdout.flush()
+        except OSError as error:
+            end_output(error)

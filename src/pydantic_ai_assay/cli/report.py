@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import DEFAULT_STORE, EXIT_UNMET, JsonOption, StoreOption, app, opened
+from .named import path_of, require_what_sums_name
 from .terminal import print_json, print_unmet
 
 if TYPE_CHECKING:
     from ..reports.report import Report
-    from ..store.aggregation import AggregateFilter
     from ..store.reader import Reader
 
 __all__ = ('report',)
@@ -45,6 +45,13 @@ def report(
     pool: Annotated[
         bool, typer.Option('--pool', help='Take scores of different versions of an evaluator together.')
     ] = False,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='NAME=LEAST..GREATEST',
+            help='What numbers a result can have: its mean has an interval then where all scores are the same.',
+        ),
+    ] = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,7 +64,7 @@ def report(
     json: JsonOption = False,
 ) -> None:
     """Rates and means with intervals, coverage and cost, over a window of time."""
-    from ..reports.bound import bound_of, unmet_bounds, unmet_coverage
+    from ..reports.bound import bound_of, scale_of, unmet_bounds, unmet_coverage
     from ..reports.dimension import dimensions_of
     from ..reports.document import report_document
     from ..reports.making import read_report
@@ -68,6 +75,7 @@ def report(
     dimensions = dimensions_of(by)
     window = Window.of(since, until)
     bounds = [bound_of(each) for each in fail_under or ()]
+    scales = dict(scale_of(each) for each in scale or ())
     where = AggregateFilter(
         target=agent,
         agent_path=path_of(path),
@@ -79,9 +87,9 @@ def report(
     )
 
     def ask(reader: Reader) -> tuple[Report, list[str]]:
-        made = read_report(reader, window, by=dimensions, where=where, level=level, pool=pool)
+        made = read_report(reader, window, by=dimensions, where=where, level=level, pool=pool, bounds=scales)
         if not made.sections:
-            require_what_is_named(reader, where)
+            require_what_sums_name(reader, where)
         return made, [each.name for each in reader.evaluators()]
 
     with opened(store) as source:
@@ -96,26 +104,3 @@ def report(
     print_unmet(each.reason for each in unmet)
     if unmet:
         raise typer.Exit(EXIT_UNMET)
-
-
-def path_of(text: str | None) -> tuple[str, ...] | None:
-    """An agent path, from its names between `>`."""
-    return None if text is None else tuple(name.strip() for name in text.split('>') if name.strip())
-
-
-def require_what_is_named(reader: Reader, where: AggregateFilter) -> None:
-    """Say which of the names there is not, where nothing was found.
-
-    Raises:
-        UnknownNameError: If there is one.
-    """
-    from ..reports.known import require_names
-
-    require_names(
-        reader,
-        agent=where.target,
-        evaluator=where.evaluator,
-        variant=where.variant,
-        model=where.model,
-        series=where.series or None,
-    )

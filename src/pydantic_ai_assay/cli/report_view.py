@@ -9,7 +9,8 @@ from ..reports.dimension import ReportBy
 from ..reports.report import GroupValue, Report, ReportChange, ReportResult, ReportSection
 from ..runs.outcome import EVALUATION_STATUSES
 from .shown import shown_cost, shown_count, shown_moment, shown_number, shown_seconds, shown_share
-from .terminal import console, one_line, print_table
+from .table import ColumnKind, print_table
+from .terminal import console, one_line
 
 __all__ = ('print_report',)
 
@@ -18,7 +19,7 @@ def print_report(report: Report) -> None:
     """Print the numbers, what became of the evaluations, and where evaluators changed."""
     out = console()
     window = f'{shown_moment(report.window.since)} to {shown_moment(report.window.until)} UTC'
-    out.print(f'Runs that started from {window}')
+    out.print(f'Runs that started from {window}', soft_wrap=True)
     out.print()
     if not report.sections:
         out.print('No evaluations in this window.')
@@ -34,16 +35,16 @@ def print_report(report: Report) -> None:
 def _print_results(report: Report) -> None:
     numbers = [(section, result) for section in report.sections for result in section.results]
     interval = f'{report.level * 100:.6g} % interval'
-    headings = {
+    headings: dict[str, ColumnKind] = {
         **_group_headings(report),
-        'result': False,
-        'fingerprint': False,
-        'kind': False,
-        'estimate': True,
-        interval: True,
-        'scores': True,
-        'effective': True,
-        'coverage': True,
+        'result': 'name',
+        'fingerprint': 'name',
+        'kind': 'whole',
+        'estimate': 'number',
+        interval: 'number',
+        'scores': 'number',
+        'effective': 'number',
+        'coverage': 'number',
     }
     rows = [
         [
@@ -59,8 +60,7 @@ def _print_results(report: Report) -> None:
         ]
         for section, result in numbers
     ]
-    if rows:
-        print_table(headings, rows)
+    print_table(headings, rows)
     for section, result in numbers:
         if result.left_out:
             what = one_line(result.name or section.evaluator)
@@ -69,12 +69,9 @@ def _print_results(report: Report) -> None:
 
 def _print_evaluations(report: Report) -> None:
     statuses = [each for each in EVALUATION_STATUSES if getattr(report.coverage, each) or each == 'scored']
-    headings = {
-        **_group_headings(report),
-        **{status.replace('_', ' '): True for status in statuses},
-        'judge cost': True,
-        'took': True,
-    }
+    headings = _group_headings(report)
+    headings.update((status.replace('_', ' '), 'number') for status in statuses)
+    headings |= {'judge cost': 'number', 'took': 'number'}
     rows = [
         [
             *_group_cells(report.by, section),
@@ -87,8 +84,8 @@ def _print_evaluations(report: Report) -> None:
     print_table(headings, rows)
 
 
-def _group_headings(report: Report) -> dict[str, bool]:
-    return dict.fromkeys(report.by, False)
+def _group_headings(report: Report) -> dict[str, ColumnKind]:
+    return dict.fromkeys(report.by, 'name')
 
 
 def _group_cells(by: Sequence[ReportBy], section: ReportSection) -> Iterable[str]:

@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .app import DEFAULT_STORE, JsonOption, StoreOption, app, opened
-from .report import path_of
+from .named import path_of, require_what_runs_name
 from .shown import shown_cost, shown_moment, shown_seconds
-from .terminal import console, one_line, print_json, print_table
+from .terminal import console, one_line, print_json
 
 if TYPE_CHECKING:
     from ..store.reader import Reader
     from ..store.rows import Page, RunSummary
+    from .table import ColumnKind
 
 __all__ = ('runs',)
 
-_HEADINGS = {
-    'run': False,
-    'started (UTC)': False,
-    'agent': False,
-    'ended': False,
-    'took': True,
-    'cost': True,
-    'asked': False,
-    'answered': False,
+_HEADINGS: dict[str, ColumnKind] = {
+    'run': 'whole',
+    'started (UTC)': 'whole',
+    'agent': 'name',
+    'ended': 'name',
+    'took': 'number',
+    'cost': 'number',
+    'asked': 'excerpt',
+    'answered': 'excerpt',
 }
 
 
@@ -106,7 +107,7 @@ def runs(
     def ask(reader: Reader) -> Page[RunSummary]:
         page = reader.runs(where, order=sort, limit=limit, cursor=cursor)
         if not page.items:
-            _require_what_is_named(reader, where)
+            require_what_runs_name(reader, where)
         return page
 
     with opened(store) as source:
@@ -117,13 +118,9 @@ def runs(
         _print(page)
 
 
-def _require_what_is_named(reader: Reader, where: Any) -> None:
-    from ..reports.known import require_names
-
-    require_names(reader, agent=where.target, evaluator=where.evaluator, variant=where.variant, model=where.model)
-
-
 def _print(page: Page[RunSummary]) -> None:
+    from .table import print_table
+
     if not page.items:
         console().print('No runs.')
         return
@@ -134,8 +131,8 @@ def _print(page: Page[RunSummary]) -> None:
 
 def _cells(run: RunSummary) -> list[str]:
     return [
-        one_line(run.run_id, 40),
-        shown_moment(run.started_at, seconds=True),
+        one_line(run.run_id, 60),
+        shown_moment(run.started_at),
         one_line(' > '.join(run.agent_path) or run.target, 40),
         run.outcome if run.error_type is None else one_line(f'{run.outcome}: {run.error_type}', 40),
         shown_seconds(run.duration),

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .app import DEFAULT_STORE, JsonOption, StoreOption, app, opened
+from .run_lookup import find_run
 from .terminal import print_json
 
-if TYPE_CHECKING:
-    from ..store.reader import Reader
-    from ..store.rows import StoredRun
-
 __all__ = ('show',)
-
-RECENT = 1_000
-"""Runs among which one with a similar id is looked for."""
 
 
 @app.command()
@@ -31,7 +25,7 @@ def show(
 ) -> None:
     """One run: its conversation with tool calls, its outcomes with reasons, its feedback and its spans."""
     with opened(store) as source:
-        stored = source.ask(_find, run)
+        stored = source.ask(find_run, run)
     if json:
         from .run_document import run_document
 
@@ -40,18 +34,3 @@ def show(
     from .run_view import RunView
 
     RunView(stored, has_history=history, is_full=full).print()
-
-
-def _find(reader: Reader, run_id: str) -> StoredRun:
-    from ..reports.names import UnknownNameError
-    from ..store.errors import UnknownRunError
-
-    try:
-        return reader.run(run_id)
-    except UnknownRunError as error:
-        recent = [each.run_id for each in reader.runs(limit=RECENT).items]
-        # More than one may begin so.
-        meant = [each for each in recent if each.startswith(run_id)] if run_id else []
-        if meant:
-            raise UnknownRunError(f'{error} The latest of them: {", ".join(meant[:5])}.') from error
-        raise UnknownNameError('run', run_id, recent) from error

@@ -42,21 +42,17 @@ def tail(
 
     with opened(store) as source:
         source.ask(require_names, agent=agent, evaluator=evaluator)
-        try:
-            for stored in _outcomes(source, lines, interval if follow else None):
-                outcome = stored.outcome
-                if agent not in (None, outcome.target) or evaluator not in (None, outcome.evaluator):
-                    continue
-                if failed and outcome.status == 'scored' and outcome.passed is not False:
-                    continue
-                if json:
-                    print_json(outcome_document(stored))
-                else:
-                    _print(stored)
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            # That is how it is meant to end.
-            return
+        for stored in _outcomes(source, lines, interval if follow else None):
+            outcome = stored.outcome
+            if agent not in (None, outcome.target) or evaluator not in (None, outcome.evaluator):
+                continue
+            if failed and outcome.status == 'scored' and outcome.passed is not False:
+                continue
+            if json:
+                print_json(outcome_document(stored))
+            else:
+                _print(stored)
+            sys.stdout.flush()
 
 
 def _outcomes(store: Store, lines: int, interval: float | None) -> Iterator[StoredOutcome]:

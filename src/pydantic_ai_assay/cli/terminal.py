@@ -1,13 +1,16 @@
-"""What is printed: text that no agent can make a terminal obey, tables, and JSON."""
+"""What is printed: text that no agent can make a terminal obey, and JSON."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
+
+from .output import end_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,10 +21,10 @@ __all__ = (
     'one_line',
     'print_error',
     'print_json',
-    'print_table',
     'print_unmet',
     'printable',
     'printable_lines',
+    'room',
 )
 
 DEFAULT_WIDTH = 120
@@ -53,42 +56,24 @@ def console(file: TextIO | None = None) -> Console:
     """A console on which nothing but the style of a `Text` is a style."""
     from rich.console import Console
 
+    class Printer(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich would end with 1, which is said of what was asked, not of who did not listen.
+            end_output(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
     file = sys.stdout if file is None else file
     width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
-    return Console(file=file, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    return Printer(file=file, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+def room() -> int | None:
+    """Columns that a line may have; any number where it goes to no terminal, and `COLUMNS` does not say."""
+    return shutil.get_terminal_size((0, 0)).columns or None
 
 
 def error_console() -> Console:
     """A console for what is not the result."""
     return console(sys.stderr)
-
-
-def print_table(headings: Mapping[str, bool], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table.
-
-    Args:
-        headings: The columns, and whether they hold numbers. Columns without any cell are left out.
-        rows: Their cells.
-    """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    rows = list(rows)
-    names = list(headings)
-    used = [index for index in range(len(names)) if any(row[index] for row in rows)]
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for index in used:
-        is_number = headings[names[index]]
-        table.add_column(Text(names[index]), justify='right' if is_number else 'left', overflow='fold')
-    for row in rows:
-        # As `Text`, since rich reads markup in strings.
-        table.add_row(*(Text(printable(row[index])) for index in used))
-    out = console()
-    with out.capture() as captured:
-        out.print(table)
-    for line in captured.get().splitlines():
-        out.file.write(f'{line.rstrip()}\n')
 
 
 def print_json(document: Any) -> None:

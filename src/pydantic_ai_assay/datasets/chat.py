@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic_ai.messages import (
     BaseToolReturnPart,
     BinaryContent,
+    CachePoint,
+    CompactionPart,
     ImageUrl,
     ModelMessage,
     ModelRequest,
     ModelResponse,
     RetryFeedbackPart,
+    SpeechPart,
     SystemPromptPart,
     TextContent,
     TextPart,
@@ -45,7 +48,8 @@ def chat_of(messages: Sequence[ModelMessage], instructions: str | None = None) -
         instructions: What the first message of the system says.
 
     Raises:
-        UnsupportedContentError: If there is audio, video, a document, or a tool that the provider ran.
+        UnsupportedContentError: If there is audio without a transcript, video, a document, a tool that the provider ran,
+            or a summary in place of earlier messages.
     """
     chat: list[ChatMessage] = [] if instructions is None else [{'role': 'system', 'content': instructions}]
     for message in messages:
@@ -54,7 +58,8 @@ def chat_of(messages: Sequence[ModelMessage], instructions: str | None = None) -
 
 
 def _request(message: ModelRequest) -> Iterable[ChatMessage]:
-    for part in message.parts:
+    # What tools returned must follow their calls; the sort leaves the rest in order.
+    for part in sorted(message.parts, key=lambda part: not isinstance(part, BaseToolReturnPart)):
         if isinstance(part, SystemPromptPart):
             yield {'role': 'system', 'content': part.content}
         elif isinstance(part, UserPromptPart):
@@ -63,12 +68,23 @@ def _request(message: ModelRequest) -> Iterable[ChatMessage]:
             yield {'role': 'tool', 'tool_call_id': part.tool_call_id, 'content': part.model_response_str()}
         elif isinstance(part, RetryFeedbackPart):
             yield {'role': 'user', 'content': part.model_response()}
+        elif isinstance(part, SpeechPart):
+            yield {'role': 'user', 'content': _transcript(part)}
+        elif isinstance(part, CompactionPart):
+            raise UnsupportedContentError(type(part).__name__)
+
+
+def _transcript(part: SpeechPart) -> str:
+    if part.transcript is None:
+        raise UnsupportedContentError('SpeechPart without a transcript')
+    return part.transcript
 
 
 def _user_content(content: str | Sequence[UserContent]) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
         return content
-    return [_user_part(each) for each in content]
+    # A mark of what may be cached says nothing.
+    return [_user_part(each) for each in content if not isinstance(each, CachePoint)]
 
 
 def _user_part(part: UserContent) -> dict[str, Any]:
@@ -89,6 +105,8 @@ def _response(message: ModelResponse) -> Iterable[ChatMessage]:
     for part in message.parts:
         if isinstance(part, TextPart):
             texts.append(part.content)
+        elif isinstance(part, SpeechPart):
+            texts.append(_transcript(part))
         elif isinstance(part, ToolCallPart):
             function = {'name': part.tool_name, 'arguments': part.args_as_json_str()}
             calls.append({'id': part.tool_call_id, 'type': 'function', 'function': function})

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import ConfigurationError
-from ..known_names import require_conditions
 from ..known_store import known_store
+from ..reports.known import require_conditions
 from ..stored_runs import each_run, unless_gone, up_to_now
 from .case import Expected, case_of
 from .case_file import CaseFile
@@ -21,6 +21,7 @@ from .choice import GroupBy, check_choice, chosen_runs
 from .line_file import LineFile
 from .table_file import TableFile, row_of_run
 from .tuning import Pairing, chat_example
+from .turn import turn_in
 
 if TYPE_CHECKING:
     from ..store.rows import StoredRun
@@ -44,7 +45,8 @@ LeftOut = Literal['without_content', 'incomplete', 'unfinished', 'unsupported', 
 - `'without_content'`: what was said is not stored, because content is not recorded.
 - `'incomplete'`: its messages were too large to be kept as a whole, or cannot be read.
 - `'unfinished'`: it did not end with an answer.
-- `'unsupported'`: it has audio, video, documents, or tools that the provider ran, for which the format has no place.
+- `'unsupported'`: it has audio without a transcript, video, documents, tools that the provider ran, or a summary in place of
+  earlier messages, for which the format has no place.
 - `'without_pair'`: there is neither a correction of its answer nor a better answer to the same prompt.
 - `'gone'`: it was deleted in the meantime.
 """
@@ -133,23 +135,30 @@ def export_dataset(
     for conditions in (where, rejected):
         require_conditions(kept_in, conditions)
     chosen = _Chosen(kept_in, partial(chosen_runs, sample=sample, per_group=per_group, group_by=group_by))
-    target: CaseFile | LineFile | TableFile
+    read: Callable[[], CaseFile | LineFile | TableFile]
     made: Iterable[Any]
     if written == 'cases':
-        target = CaseFile(file, name=name, append=append, distinct_inputs=distinct_inputs)
+        read = partial(CaseFile, file, name=name, append=append, distinct_inputs=distinct_inputs)
         make = partial(case_of, history=history, expected=expected, correction=correction)
         made = map(make, chosen.with_content(where, whole=history))
     elif written == 'csv':
-        target = TableFile(file, append=append)
+        read = partial(TableFile, file, append=append)
         made = map(row_of_run, chosen.runs(where))
-    elif written == 'chat':
-        target = LineFile(file, append=append)
-        made = _examples(chosen, where, tools)
     else:
-        target = LineFile(file, append=append)
-        made = _pairs(chosen, where, rejected, Pairing(correction=correction, tools=tools))
-    added = Counter(target.add(each) for each in made)
-    target.write()
+        read = partial(LineFile, file, append=append)
+        if written == 'chat':
+            made = _examples(chosen, where, tools)
+        else:
+            made = _pairs(chosen, where, rejected, Pairing(correction=correction, tools=tools))
+    # What cannot be added to is said before the store is read.
+    target, seen = read(), _state_of(file)
+    new = list(made)
+    with turn_in(file.resolve().parent):
+        # Another job, or a person, may have added to it meanwhile.
+        if append and _state_of(file) != seen:
+            target = read()
+        added = Counter(target.add(each) for each in new)
+        target.write()
     return ExportReport(
         path=file,
         format=written,
@@ -158,6 +167,15 @@ def export_dataset(
         total=len(target),
         left_out=dict(chosen.left_out),
     )
+
+
+def _state_of(file: Path) -> tuple[int, ...] | None:
+    """What changes with what is in a file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class _Chosen:

@@ -69,7 +69,8 @@ def row_of_run(stored: StoredRun) -> dict[str, Any]:
         if outcome.status != 'scored':
             without_score.append(f'{outcome.evaluator}{series}: {outcome.status}')
         for result in outcome.results:
-            name = result.name if result.name == outcome.evaluator else f'{outcome.evaluator}.{result.name}'
+            is_named_so = result.name == outcome.evaluator and result.name not in COLUMNS
+            name = result.name if is_named_so else f'{outcome.evaluator}.{result.name}'
             row[f'{name}{series}'] = plain(result.value)
     row['without_score'] = '; '.join(without_score)
     for said in sorted(stored.feedback, key=lambda each: each.at):

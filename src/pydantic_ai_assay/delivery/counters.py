@@ -9,7 +9,12 @@ from types import MappingProxyType
 
 from ..runs.outcome import EvaluationStatus
 
-__all__ = ('Counters', 'EvaluationStats')
+__all__ = ('OTHERS', 'Counters', 'EvaluationStats')
+
+MAX_COUNTS = 10_000
+"""Counts that are kept apart. A target that is another for each run would make them, and the metrics, grow without end."""
+OTHERS = '(others)'
+"""What a target or an evaluator is called when there are too many."""
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -44,7 +49,12 @@ class Counters:
         """Count an evaluation that ended."""
         key = (status, evaluator, target)
         with self._lock:
-            self._counts[key] = self._counts.get(key, 0) + 1
+            counts = self._counts
+            if key not in counts and len(counts) >= MAX_COUNTS:
+                key = (status, evaluator, OTHERS)
+                if key not in counts and len(counts) >= 2 * MAX_COUNTS:
+                    key = (status, OTHERS, OTHERS)
+            counts[key] = counts.get(key, 0) + 1
 
     def count_sink_error(self) -> None:
         """Count a sink or a callback that raised or timed out."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator, EvaluatorSpec
 
+from .._upstream import default_judge_model
+from ..runs.identity import EvaluatorIdentity, identify
 from ..sampling.choice import Candidate
 from ..settings import OnlineEvaluator, own_evaluator
-from .identity import EvaluatorIdentity, identify
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
@@ -36,6 +37,7 @@ class AttachedEvaluator:
         self.waiting: deque[Evaluation] = deque()
         self._generation = 0
         self._identity: EvaluatorIdentity | None = None
+        self._default_model: object = None
         self._is_async: bool | None = None
         self._key: str | None = None
 
@@ -46,8 +48,10 @@ class AttachedEvaluator:
         Raises:
             Exception: Whatever the evaluator raises when asked for its name, version or spec.
         """
-        if self._identity is None:
-            self._identity = identify(self.evaluator)
+        model = default_judge_model()
+        if self._identity is None or model is not self._default_model:
+            # Judges without a model of their own are others as soon as the default is another.
+            self._identity, self._default_model, self._key = identify(self.evaluator), model, None
         return self._identity
 
     @property
@@ -68,8 +72,8 @@ class AttachedEvaluator:
     @property
     def key(self) -> str:
         """What tells this evaluator from others: name and fingerprint, or the object where those cannot be read."""
+        identity = self.known_identity
         if self._key is None:
-            identity = self.known_identity
             if identity is None:
                 return f'{type(self.evaluator).__qualname__}@{id(self.evaluator)}'
             self._key = f'{identity.name}:{identity.fingerprint}'

@@ -42,6 +42,8 @@ class BackgroundExecutor:
         """
         self.workers = WorkerPool()
         self.callbacks = WorkerPool()
+        self.guards = WorkerPool()
+        self._pools = (self.workers, self.callbacks, self.guards)
         self._exit = ExitGuard(self._drain_at_exit)
         self._on_exit = on_exit
         self._on_left = on_left
@@ -72,8 +74,8 @@ class BackgroundExecutor:
         for owner in (*self._lanes.values(), self._takeover, self._background):
             if owner is not None:
                 owner.abandon()
-        self.workers.begin()
-        self.callbacks.begin()
+        for pool in self._pools:
+            pool.begin()
         self._exit.begin_in_child()
         self._begin()
 
@@ -243,8 +245,8 @@ class BackgroundExecutor:
                 warn_safely(f'The monitor of evaluations went on after {describe(error)}.')
 
     def _look(self, now: float) -> None:
-        self.workers.check(now)
-        self.callbacks.check(now)
+        for pool in self._pools:
+            pool.check(now)
         for loop, lane in list(self._lanes.items()):
             if loop.is_closed():
                 self.take_over(lane.release_all())
@@ -335,8 +337,8 @@ class BackgroundExecutor:
         if not idle:
             labels = self.labels
             self._on_exit()
-            self.workers.leave(PROCESS_ENDED)
-            self.callbacks.leave(PROCESS_ENDED)
+            for pool in self._pools:
+                pool.leave(PROCESS_ENDED)
             with self._lock:
                 left = list(self._works)
             for work in left:

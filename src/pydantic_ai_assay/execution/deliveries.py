@@ -20,7 +20,7 @@ from .evaluation import Evaluation
 from .report import Report
 from .work import Settlement
 
-__all__ = ('Deliveries', 'callback_of', 'error_of')
+__all__ = ('Deliveries', 'callback_of', 'error_of', 'is_asynchronous', 'is_told')
 
 
 class Deliveries:
@@ -62,10 +62,21 @@ class Deliveries:
         """Call `on_result`, and `on_fail` if the outcome is one, of those that they are set for."""
         if outcome.status != 'scored':
             return
-        for name in ('on_result', 'on_fail') if outcome.passed is False else ('on_result',):
-            callback = callback_of(evaluation.attached, evaluation.config, name)
-            if callback is not None:
-                self._tell_result(evaluation, outcome, callback, f'`{name}`')
+        self._tell(evaluation, outcome, 'on_result')
+        if outcome.passed is False:
+            self._tell(evaluation, outcome, 'on_fail')
+
+    def tell_superseded(self, evaluation: Evaluation) -> None:
+        """Call `on_fail` with the outcomes of the outputs that were refused before the one that the run ended with."""
+        for each in evaluation.superseded:
+            outcome = each.settled
+            assert outcome is not None
+            self._tell(each, outcome if each.context.run.record_content else outcome.without_content(), 'on_fail')
+
+    def _tell(self, evaluation: Evaluation, outcome: EvaluationOutcome, name: str) -> None:
+        callback = callback_of(evaluation.attached, evaluation.config, name)
+        if callback is not None:
+            self._tell_result(evaluation, outcome, callback, f'`{name}`')
 
     def _tell_result(
         self, evaluation: Evaluation, outcome: EvaluationOutcome, callback: ResultCallback, label: str
@@ -127,7 +138,7 @@ class Deliveries:
                 timeout=timeout,
             )
 
-        if inspect.iscoroutinefunction(original) or inspect.iscoroutinefunction(getattr(original, '__call__', None)):
+        if is_asynchronous(original):
             run_async(function, on_settled)
             return
 
@@ -150,6 +161,16 @@ def callback_of(attached: AttachedEvaluator, config: OnlineEvalConfig, name: str
         if callback is not None:
             return callback
     return None
+
+
+def is_told(attached: AttachedEvaluator, config: OnlineEvalConfig) -> bool:
+    """Whether somebody is called with what becomes of an evaluator's evaluations."""
+    return any(callback_of(attached, config, name) for name in ('on_result', 'on_fail'))
+
+
+def is_asynchronous(function: Callable[..., Any]) -> bool:
+    """Whether a function, or an object that is called like one, is known to be asynchronous."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, '__call__', None))
 
 
 async def _await_result(function: Callable[[], Any]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_evals.evaluators import EvaluationResult
 
 from ..budget import Admission
+from ..judging.terms import Terms
 from ..runs.clock import TIMEKEEPER
 from ..runs.context import OnlineEvaluatorContext
 from ..runs.judgement import JudgementLog
@@ -21,9 +22,10 @@ from .attached import AttachedEvaluator
 from .following import Follower
 from .observation import Observation
 from .scoring import EvaluatorSpan, call, call_async, failure_of, results_of
-from .work import Settlement
+from .work import Settlement, Work
 
 if TYPE_CHECKING:
+    from .history import History
     from .report import Report
 
 __all__ = ('Evaluation',)
@@ -40,6 +42,7 @@ class Evaluation:
         'config',
         'context',
         'followers',
+        'history',
         'home',
         'is_waiting',
         'judgements',
@@ -51,6 +54,9 @@ class Evaluation:
         'settled',
         'started',
         'submitted',
+        'superseded',
+        'terms',
+        'works',
     )
 
     def __init__(
@@ -62,7 +68,7 @@ class Evaluation:
         probability: float,
         home: asyncio.AbstractEventLoop | None,
         observation: Observation | None = None,
-        judgements: JudgementLog | None = None,
+        history: History | None = None,
         followers: tuple[Follower, ...] = (),
         admission: Admission | None = None,
     ) -> None:
@@ -79,11 +85,17 @@ class Evaluation:
         self.restarts = 0
         self.awaitable: Awaitable[Any] | None = None
         self.is_waiting = False
-        self.judgements = JudgementLog() if judgements is None else judgements
+        self.history = history
+        self.judgements = JudgementLog() if history is None else history.judgements
+        self.superseded: tuple[Evaluation, ...] = ()
+        """Those of earlier outputs of the run that were refused."""
         self.settled: EvaluationOutcome | None = None
         self.on_settled: Callable[[Settlement], None] | None = None
         self.submitted = time.monotonic()
         self.started: float | None = None
+        self.terms = Terms()
+        self.works: list[Work] = []
+        """What was begun for it, where somebody waits for it."""
 
     async def run_async(self) -> tuple[EvaluationResult, ...]:
         """Run the evaluator on the current event loop.
@@ -92,6 +104,7 @@ class Evaluation:
             BaseException: Whatever the evaluator raises, and `EvaluatorOutputError` for what is not a result.
         """
         self.judgements.enter()
+        self.terms.begin(self.attached.settings.timeout)
         with self._span():
             output = await call_async(self.attached, self._attempt_async, attempted=self._count_attempt)
             return results_of(output, self.attached)
@@ -126,6 +139,11 @@ class Evaluation:
     def _count_attempt(self) -> None:
         self.attempts += 1
 
+    def stop(self, settlement: Settlement) -> None:
+        """End what was begun for it, where somebody waits for it and does so no longer."""
+        for work in tuple(self.works):
+            work.stop(settlement)
+
     def settle_budget(self, outcome: EvaluationOutcome) -> None:
         """Tell the budget what the evaluation cost, or that it never ran."""
         budget = self.attached.settings.budget or self.config.budget
@@ -134,7 +152,7 @@ class Evaluation:
         if outcome.status == 'dropped' and not outcome.attempts:
             budget.release(self.admission)
         else:
-            budget.settle(self.admission, None if outcome.judgement is None else outcome.judgement.cost)
+            budget.settle(self.admission, outcome.judgement, aside=self.terms.aside)
 
     def outcome(self, settlement: Settlement) -> EvaluationOutcome:
         """The outcome that a settlement stands for."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator
 
-from ..errors import ConfigurationError
+from ..checks import check_several
+from ..errors import ConfigurationError, describe
+from ..runs.active import ActiveRun
 from ..sampling.choice import Candidate, RunStart, choose_before_run
 from ..settings import DEFAULT_CONFIG, ResultStore, own_config
 from ..switches import check_switches, current_switches
 from .attached import AttachedEvaluator, attach
 from .chosen import Chosen
 from .keeping import store_of
+from .namesakes import check_names, warn_of_namesakes
 from .observation import OPEN, current_observation
 from .pipeline import PIPELINE
 
@@ -25,7 +28,7 @@ __all__ = ('AttachedEvaluators',)
 class AttachedEvaluators:
     """Evaluators attached together, with the settings that hold for all of them."""
 
-    __slots__ = ('__weakref__', 'attached', 'blocks', 'config')
+    __slots__ = ('__weakref__', '_met', 'attached', 'blocks', 'config')
 
     def __init__(
         self,
@@ -46,9 +49,11 @@ class AttachedEvaluators:
                 environment variable has a value that cannot work.
         """
         check_switches()
+        check_several('evaluators', evaluators)
         self.attached = [attach(evaluator) for evaluator in evaluators]
         self.config = own_config(config) if config is not None else DEFAULT_CONFIG
-        _check_names(self.attached)
+        self._met: WeakSet[AttachedEvaluators] = WeakSet()
+        check_names(self.attached)
         store_of(self.config, current_switches().store)
         blocking = [each.name for each in self.attached if each.settings.mode == 'block']
         if blocking and not may_block:
@@ -69,12 +74,13 @@ class AttachedEvaluators:
         """The evaluator that has this key, if there is one."""
         return next((each for each in self.attached if each.key == key), None)
 
-    def choose(self, target: str, start: Callable[[], RunStart]) -> Chosen | None:
+    def choose(self, target: str, start: Callable[[], RunStart], *, active: ActiveRun | None = None) -> Chosen | None:
         """Choose the evaluators that may be shown a run that is about to start, and count the others.
 
         Args:
             target: Name of what runs.
             start: Tells what is known of the run; called only if that matters.
+            active: The run, where others may have been attached to it, and its output may have to wait.
 
         Returns:
             The candidates, or `None` where there are none.
@@ -85,6 +91,8 @@ class AttachedEvaluators:
         switches = current_switches()
         if not switches.evaluations:
             return None
+        if active is not None and active.chosen:
+            self._compare_with(active.chosen)
         observation = current_observation() if OPEN else None
         store = self._store(switches.store)
         candidates: list[Candidate[AttachedEvaluator]]
@@ -94,7 +102,7 @@ class AttachedEvaluators:
             candidates, left_out = choose_before_run(self.attached, config, start, cap=switches.sample_rate)
         for attached, error in left_out:
             if error is not None:
-                PIPELINE.selection.sampling_failed(attached, config, error)
+                PIPELINE.selection.sampling_failed(attached, config, error, active=active)
             PIPELINE.selection.pass_over(
                 attached,
                 'sampled_out' if error is None else 'skipped',
@@ -113,32 +121,16 @@ class AttachedEvaluators:
             store=store,
         )
 
-
-def _check_names(attached: Sequence[AttachedEvaluator]) -> None:
-    by_name: dict[str, AttachedEvaluator] = {}
-    for each in attached:
-        first = by_name.setdefault(each.name, each)
-        differing = _differing(first, each)
-        if differing:
-            raise ConfigurationError(
-                f'Two evaluators that differ in {differing} have the name {each.name!r}, so that their results could not be '
-                f'told apart: {first.evaluator!r} and {each.evaluator!r}. Give one of them another name: most take '
-                "`evaluation_name=`, `LLMJudge` takes `assertion={'evaluation_name': ...}`, and your own can override "
-                '`get_default_evaluation_name`.'
-            )
-
-
-def _differing(first: AttachedEvaluator, second: AttachedEvaluator) -> str:
-    """What two evaluators of one name differ in; nothing where one of them has no name that could be read."""
-    if first.known_identity is None or second.known_identity is None:
-        return ''
-    if first.key != second.key:
-        return 'what they do'
-    differing = [
-        f'{field.name} ({getattr(first.settings, field.name)!r} and {getattr(second.settings, field.name)!r})'
-        for field in fields(first.settings)
-        if field.init
-        and field.name != 'evaluator'
-        and getattr(first.settings, field.name) != getattr(second.settings, field.name)
-    ]
-    return ', '.join(differing)
+    def _compare_with(self, others: Iterable[Chosen]) -> None:
+        """Warn of namesakes in what else is attached to the run that is about to start."""
+        for other in others:
+            evaluators = other.evaluators
+            if isinstance(evaluators, AttachedEvaluators) and evaluators not in self._met:
+                self._met.add(evaluators)
+                try:
+                    warn_of_namesakes(evaluators.attached, self.attached, PIPELINE.notices)
+                except Exception as error:
+                    # What evaluators and settings are shown as, and compared by, is the user's.
+                    PIPELINE.notices.warn_once(
+                        'namesakes', f'Two evaluators of one name could not be compared: {describe(error)}.'
+                    )

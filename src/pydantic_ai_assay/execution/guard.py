@@ -3,48 +3,129 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_ai.exceptions import ModelRetry
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.tools import RunContext
 
-from ..errors import EvaluatorOutputError, RedactionError
+from .._upstream import EVALUATION_DISABLED, inside_dataset_evaluation
+from ..errors import describe
+from ..runs.active import GUARDED, ActiveRun
 from ..runs.context import OnlineEvaluatorContext, build_context
-from ..runs.judgement import JudgementLog
 from ..runs.outcome import EvaluationOutcome
 from ..runs.record import RunRecord
 from ..runs.rejection import OutputRejected
-from ..sampling.choice import Candidate
+from ..sampling.choice import Candidate, RunStart, choose_before_run
+from ..settings import RedactCallback
+from ..switches import current_switches
 from .attached import AttachedEvaluator
+from .awaited import Awaited
+from .blocking import GIVEN_UP, Judging, Refusal, refusal_unasked
 from .chosen import Chosen
-from .evaluation import Evaluation
-from .pipeline import PIPELINE, redacted
+from .pipeline import PIPELINE
+from .redacting import redacted, redaction_error
+from .replacement import replacement
 from .work import Settlement, Work
 
-__all__ = ('guard',)
+if TYPE_CHECKING:
+    from .evaluators import AttachedEvaluators
+
+__all__ = ('guard', 'leave_unasked', 'with_guards')
 
 STREAMED = (
     'In `run_stream()` the text may have been streamed already, so that it can be neither asked for again nor replaced: '
     'use `run()`, `iter()` or `run_stream_events()`, or `action="raise"`.'
 )
-CANCELLED = 'the run was cancelled'
 
 
-@dataclass(kw_only=True, frozen=True)
-class _Refusal:
-    attached: AttachedEvaluator
-    outcome: EvaluationOutcome
+# Who is asked
 
 
-async def guard(part: Chosen, run: RunRecord, *, is_streamed: bool) -> Any:
+def with_guards(
+    chosen: Chosen | None, evaluators: AttachedEvaluators, active: ActiveRun, start: Callable[[], RunStart]
+) -> Chosen | None:
+    """Choose the evaluators that hold back outputs, also where nothing was chosen to be evaluated online.
+
+    In a task of `Dataset.evaluate` nothing is. What guards refuse is part of what the agent does there as well, and so of
+    what the dataset's own evaluators are to see.
+
+    Args:
+        chosen: What was chosen to be evaluated online.
+        evaluators: Those of one `OnlineEvaluation`.
+        active: The run, which is about to start.
+        start: Tells what is known of the run.
+
+    Returns:
+        The candidates, or `None` where there is nobody to ask and nobody who could not be asked.
+    """
+    GUARDED[active.run_id] = active
+    if chosen is not None:
+        return chosen
+    config, switches = evaluators.config, current_switches()
+    candidates: list[Candidate[AttachedEvaluator]] = []
+    is_enabled = config.enabled and not EVALUATION_DISABLED.get() and switches.evaluations
+    if is_enabled and inside_dataset_evaluation():
+        blocking = [each for each in evaluators.attached if each.settings.mode == 'block']
+        candidates, left_out = choose_before_run(blocking, config, start, cap=switches.sample_rate)
+        for attached, error in left_out:
+            if error is not None:
+                PIPELINE.selection.sampling_failed(attached, config, error, active=active)
+    if not candidates and not active.unasked:
+        return None
+    return Chosen(config, candidates, evaluators=evaluators, record_content=switches.record_content)
+
+
+def leave_unasked(active: ActiveRun, evaluators: AttachedEvaluators, chosen: Chosen | None, error: Exception) -> None:
+    """Note that the evaluators cannot be asked about a run, because of an error of ours.
+
+    Args:
+        active: The run.
+        evaluators: Those of one `OnlineEvaluation`.
+        chosen: What was chosen from them, as far as it came to that.
+        error: The error.
+    """
+    left = evaluators.attached if chosen is None else [candidate.attached for candidate in chosen.candidates]
+    active.unasked = [*(active.unasked or ()), *_blocking_with(error, left)]
+
+
+def _blocking_with(
+    error: Exception, attached: Iterable[AttachedEvaluator]
+) -> list[tuple[AttachedEvaluator, Exception]]:
+    return [(each, error) for each in attached if each.settings.mode == 'block']
+
+
+def _refusals_unasked(active: ActiveRun, unasked: Iterable[tuple[AttachedEvaluator, Exception]]) -> list[Refusal]:
+    found = [refusal_unasked(each, error, active.run_id, active.agent_path[-1]) for each, error in unasked]
+    return [refusal for refusal in found if refusal is not None]
+
+
+# What becomes of an output
+
+
+class GuardedRun(Protocol):
+    """A run being captured whose output is held back."""
+
+    def part_of(self, evaluators: object) -> Chosen | None:
+        """What was chosen from these evaluators, if anything was."""
+        ...
+
+    def so_far(self, ctx: RunContext[Any], output: Any) -> RunRecord:
+        """Make a record of the run as it would be if it ended here with this output."""
+        ...
+
+
+async def guard(active: ActiveRun, evaluators: AttachedEvaluators, ctx: RunContext[Any], output: Any) -> Any:
     """Have an output judged, and do what the evaluators that refuse it are set to do.
 
     Args:
-        part: The evaluators that were chosen for the run.
-        run: The run so far, with the output.
-        is_streamed: Whether the output may have been shown to somebody already.
+        active: The run.
+        evaluators: Those of one `OnlineEvaluation`.
+        ctx: The run, as it stands.
+        output: The output.
 
     Returns:
         The output, or what replaces it.
@@ -53,128 +134,91 @@ async def guard(part: Chosen, run: RunRecord, *, is_streamed: bool) -> Any:
         ModelRetry: If it is refused, and the model is to try again.
         OutputRejected: If it is refused for good.
     """
-    blocking = [each for each in part.candidates if each.attached.settings.mode == 'block']
-    judging = [_Judging(part, candidate, run) for candidate in blocking]
-    refusals: list[_Refusal] = []
+    refusals = _refusals_unasked(active, [each for each in active.unasked or () if each[0] in evaluators.attached])
+    captured: GuardedRun | None = active.recorded
+    part = None if captured is None else captured.part_of(evaluators)
+    judging: list[Judging] = []
+    run: RunRecord | None = None
+    if captured is not None and part is not None:
+        try:
+            made = captured.so_far(ctx, output)
+            refusals += await _judge(part, made, judging)
+            run = made
+        except Exception as error:
+            # Ours. It must not become the run's, and the output must not get through because of it.
+            PIPELINE.notices.warn('guard', f'An output of run {active.run_id!r} was not judged: {describe(error)}.')
+            asked = [candidate.attached for candidate in part.candidates]
+            refusals += _refusals_unasked(active, _blocking_with(error, asked))
+    if not refusals:
+        return output
+    # While a response is streamed, it is not one of the messages yet.
+    is_streamed = not isinstance(ctx.messages[-1], ModelResponse)
+    output = await _act(refusals, run, evaluators.config.sink_timeout, is_streamed=is_streamed)
+    for each in judging:
+        each.stand_for(output)
+    return output
+
+
+async def _judge(part: Chosen, run: RunRecord, judging: list[Judging]) -> list[Refusal]:
+    """Ask the evaluators that block.
+
+    Args:
+        part: What was chosen for the run.
+        run: The run so far, with the output.
+        judging: Gets those that were asked.
+    """
+    redaction: Work | None = None
     try:
-        context = await _shown(part, run)
+        for candidate in part.candidates:
+            if candidate.attached.settings.mode == 'block':
+                judging.append(Judging(part, candidate, run))
+        if judging:
+            redaction = _show(part, run, judging)
+        found = [await each.refusal() for each in judging]
+    finally:
+        if redaction is not None:
+            redaction.stop(Settlement(left=GIVEN_UP))
         for each in judging:
-            each.start(context)
-        for each in judging:
-            refusal = await each.refusal()
-            if refusal is not None:
-                refusals.append(refusal)
-    except asyncio.CancelledError:
-        for each in judging:
-            each.cancel()
-        raise
-    return await _act(refusals, run, is_streamed=is_streamed) if refusals else run.output
+            each.end()
+    return [refusal for refusal in found if refusal is not None]
 
 
-async def _shown(part: Chosen, run: RunRecord) -> OnlineEvaluatorContext | RedactionError:
-    """What evaluators may see of the run so far."""
+def _show(part: Chosen, run: RunRecord, judging: Iterable[Judging]) -> Work | None:
+    """Ask the evaluators, as soon as there is something that they may be shown."""
     config = part.config
     if config.redact is None:
-        return build_context(run, config.metadata)
-    settled = _Settled()
-    PIPELINE.executor.run_sync(
-        lambda redact=config.redact: redacted(redact, run, config.metadata),
+        context = build_context(run, config.metadata)
+        for each in judging:
+            each.start(context)
+        return None
+
+    def on_redacted(future: asyncio.Future[Settlement]) -> None:
+        settlement = future.result()
+        for each in judging:
+            each.start(settlement.value or redaction_error(settlement))
+
+    def show(redact: RedactCallback) -> OnlineEvaluatorContext:
+        return build_context(redacted(redact, run), config.metadata)
+
+    redaction = Awaited()
+    redaction.future.add_done_callback(on_redacted)
+    return PIPELINE.executor.run_sync(
+        partial(show, config.redact),
         label='redaction',
-        on_settled=settled.set,
+        on_settled=redaction.set,
         timeout=config.sink_timeout,
-    )
-    settlement = await settled.future
-    return settlement.value or RedactionError(settlement.error or TimeoutError())
-
-
-class _Settled:
-    """A settlement that the current event loop awaits, from whatever thread it comes."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Settlement] = self._loop.create_future()
-
-    def set(self, settlement: Settlement) -> None:
-        """Note the settlement. Nobody waits for it where the loop has been closed in the meantime."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._resolve, settlement)
-
-    def _resolve(self, settlement: Settlement) -> None:
-        if not self.future.done():
-            self.future.set_result(settlement)
-
-
-class _Judging:
-    """One evaluator judging one output."""
-
-    def __init__(self, part: Chosen, candidate: Candidate[AttachedEvaluator], run: RunRecord) -> None:
-        self._part = part
-        self._attached = candidate.attached
-        self._settled = _Settled()
-        self._work: Work | None = None
-        before = part.blocked.get(self._attached.key)
-        # The context is set when there is one to show.
-        self._evaluation = Evaluation(
-            self._attached,
-            part.config,
-            build_context(run.withheld(), None),
-            probability=candidate.rate,
-            home=asyncio.get_running_loop(),
-            observation=part.observation,
-            followers=part.followers,
-            judgements=JudgementLog() if before is None else before.judgements,
-        )
-        self._refused = 0 if before is None or before.settled is None else before.settled.refused
-
-    def start(self, context: OnlineEvaluatorContext | RedactionError) -> None:
-        if isinstance(context, RedactionError):
-            self._settled.set(Settlement(error=context))
-            return
-        self._evaluation.context = context
-        self._work = PIPELINE.start_blocking(self._evaluation, self._settled.set)
-
-    async def refusal(self) -> _Refusal | None:
-        settlement = await self._settled.future
-        outcome = self._evaluation.outcome(settlement)
-        if outcome.status == 'scored' and outcome.passed is None:
-            outcome = self._evaluation.outcome(Settlement(error=_no_verdict(self._attached)))
-        is_refused = self._refuses(outcome)
-        self._keep(replace(outcome, refused=self._refused + is_refused))
-        return _Refusal(attached=self._attached, outcome=outcome) if is_refused else None
-
-    def cancel(self) -> None:
-        if self._work is not None:
-            task = self._work.task
-            self._work.settle(self._work.epoch, Settlement(left=CANCELLED))
-            if task is not None:
-                task.cancel()
-        self._keep(replace(self._evaluation.dropped(CANCELLED), refused=self._refused))
-
-    def _refuses(self, outcome: EvaluationOutcome) -> bool:
-        if outcome.status == 'scored':
-            return outcome.passed is False
-        return self._attached.settings.on_unavailable == 'closed'
-
-    def _keep(self, outcome: EvaluationOutcome) -> None:
-        self._evaluation.settled = outcome
-        self._part.blocked[self._attached.key] = self._evaluation
-
-
-def _no_verdict(attached: AttachedEvaluator) -> EvaluatorOutputError:
-    return EvaluatorOutputError(
-        f"{attached.name} returned no bool, so that it can refuse nothing; with mode='block' an evaluator must return one: "
-        'a `Judge` with numbers needs a `threshold`, one with labels `passing` ones.'
+        pool=PIPELINE.executor.guards,
     )
 
 
-async def _act(refusals: Sequence[_Refusal], run: RunRecord, *, is_streamed: bool) -> Any:
+async def _act(refusals: Sequence[Refusal], run: RunRecord | None, timeout: float, *, is_streamed: bool) -> Any:
     outcomes = [refusal.outcome for refusal in refusals]
     actions = [refusal.attached.settings.action for refusal in refusals]
     # Asking again does not help where there was no verdict.
     is_unavailable = any(
         refusal.attached.settings.action == 'retry' and refusal.outcome.status != 'scored' for refusal in refusals
     )
-    if 'raise' in actions or is_unavailable:
+    if 'raise' in actions or is_unavailable or run is None:
         raise OutputRejected(outcomes)
     if is_streamed:
         raise OutputRejected(outcomes, why=STREAMED)
@@ -183,11 +227,11 @@ async def _act(refusals: Sequence[_Refusal], run: RunRecord, *, is_streamed: boo
     for action, outcome in zip(actions, outcomes, strict=True):
         assert callable(action)
         try:
-            output = action(outcome, run)
-            run = replace(run, output=await output if inspect.isawaitable(output) else output)
+            output = await replacement(action, outcome, run, timeout=timeout)
         except Exception as error:
             # The output must not get through because of that.
             raise OutputRejected(outcomes, error=error) from error
+        run = replace(run, output=output)
     return run.output
 
 

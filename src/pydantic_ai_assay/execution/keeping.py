@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ..errors import ConfigurationError, MissingExtraError
 from ..settings import OnlineEvalConfig, ResultStore
+from ..switches import shown_url
 
 __all__ = ('StoreRegistry', 'flush_stores', 'store_of')
 
@@ -54,7 +55,9 @@ def store_of(config: OnlineEvalConfig, variable: str | None) -> ResultStore | No
     try:
         return StoreRegistry.open(variable)
     except (ConfigurationError, MissingExtraError) as error:
-        raise ConfigurationError(f'The environment variable ASSAY_STORE cannot be used: {error}') from error
+        raise ConfigurationError(
+            f'The environment variable ASSAY_STORE cannot be used: {error} Got {shown_url(variable)}.'
+        ) from error
 
 
 def flush_stores() -> None:

@@ -136,12 +136,13 @@ class LoopLane:
             else:
                 self._wake()
 
+    def stop(self, work: Work, settlement: Settlement) -> None:
+        """End a work of this lane, from whatever thread, and cancel its task. On a loop that stands still, it waits."""
+        self._call(partial(self._end, work, None, settlement))
+
     def cancel_timer(self, timer: asyncio.TimerHandle) -> None:
         """Cancel a timer of this lane, from whatever thread."""
-        if running_loop() is self.loop:
-            timer.cancel()
-        else:
-            self._call_threadsafe(timer.cancel)
+        self._call(timer.cancel)
 
     def release_all(self) -> list[Work]:
         """Let go of all works, so that they can start anew elsewhere."""
@@ -164,6 +165,12 @@ class LoopLane:
         if released and not self.works:
             self._wake()
         return released
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        if running_loop() is self.loop:
+            callback()
+        else:
+            self._call_threadsafe(callback)
 
     def _call_threadsafe(self, callback: Callable[[], object]) -> None:
         try:
@@ -194,7 +201,8 @@ class LoopLane:
             return
         task.add_done_callback(partial(self._check_interrupted, work, epoch), context=self._context)
         if work.timeout is not None:
-            work.timer = self.loop.call_later(work.timeout, self._expire, work, epoch, context=self._context)
+            expire = partial(self._end, work, epoch, Settlement(timed_out=True))
+            work.timer = self.loop.call_later(work.timeout, expire, context=self._context)
         self._keep()
 
     async def _run(self, work: Work, epoch: int) -> None:
@@ -223,9 +231,9 @@ class LoopLane:
         work.begin_anew()
         self._start(work, work.epoch)
 
-    def _expire(self, work: Work, epoch: int) -> None:
+    def _end(self, work: Work, epoch: int | None, settlement: Settlement) -> None:
         task = work.task
-        if work.settle(epoch, Settlement(timed_out=True)) and task is not None:
+        if work.settle(epoch, settlement) and task is not None:
             task.cancel()
 
     def _keep(self) -> None:

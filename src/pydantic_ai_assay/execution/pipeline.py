@@ -2,52 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
-from typing import Any
 
 from ..budget import Budget
 from ..delivery.counters import Counters, EvaluationStats
 from ..delivery.events import emit_events
 from ..delivery.metrics import EvaluationMetrics
 from ..delivery.notices import Notices
-from ..delivery.sinks import as_sinks
-from ..errors import RedactionError, describe, warn_safely
+from ..errors import describe
 from ..fork import begin_generation, generation, when_forked
-from ..runs.context import OnlineEvaluatorContext, build_context
 from ..runs.outcome import EvaluationOutcome
-from ..runs.record import RunRecord
-from ..runs.size import estimate_size
 from ..runs.spans import RECORDER
-from ..settings import OnlineEvalConfig, RedactCallback
 from .attached import AttachedEvaluator
 from .background import BackgroundExecutor
 from .chosen import Submission
-from .deliveries import Deliveries, callback_of, error_of
+from .deliveries import Deliveries, error_of
 from .evaluation import Evaluation
+from .expansion import Expansion
 from .keeping import StoreRegistry
 from .lanes import running_loop
+from .leftovers import Leftovers
 from .observation import Observation, begin_observing_in_child
-from .queue import WaitingQueue
-from .report import Report
+from .places import Places
+from .redacting import redact_for
 from .selection import Selection
 from .transient import is_loop_conflict
 from .work import PROCESS_ENDED, Settlement, Work
 
-__all__ = ('PIPELINE', 'PendingEvaluation', 'Pipeline', 'redacted')
+__all__ = ('PIPELINE', 'PendingEvaluation', 'Pipeline')
 
 HOPS_BEFORE_START = 8
 """Times the caller's loop goes round before a run's evaluations begin, so that its own `await` returns first.
 
 Measured: `Agent.run` returns 2 rounds after its hooks do."""
-MAX_LOOP_RESTARTS = 3
+MAX_LOOP_RESTARTS = 12
+"""How often an evaluation is started anew because a client it used was taken to another event loop in between.
+
+Each agent run in another thread that comes in the middle of an evaluation may cost it one.
+"""
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -62,22 +59,6 @@ class PendingEvaluation:
     """Name of what is evaluated."""
 
 
-def redacted(redact: RedactCallback, run: RunRecord, metadata: dict[str, Any] | None) -> OnlineEvaluatorContext:
-    """What evaluators may see of a run.
-
-    Raises:
-        TypeError: If `redact` returned something that is not a run.
-    """
-    settled: Any = redact(run)
-    if not isinstance(settled, RunRecord):
-        raise TypeError(f'redact must return a RunRecord, not {type(settled).__name__}')
-    return build_context(settled, metadata)
-
-
-def _is_told(attached: AttachedEvaluator, config: OnlineEvalConfig) -> bool:
-    return any(callback_of(attached, config, name) for name in ('on_result', 'on_fail'))
-
-
 class Pipeline:
     """Everything that happens after a run, for one process."""
 
@@ -88,14 +69,13 @@ class Pipeline:
         self.selection = Selection(self.counters, self.notices)
         self._deliveries = Deliveries(self.executor, self.counters, self.notices)
         self._metrics: EvaluationMetrics | None = None
+        self._places = Places()
+        self._leftovers = Leftovers()
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._queues: dict[int, WaitingQueue] = {}
         self._submitted: dict[int, Submission] = {}
         self._evaluations: set[Evaluation] = set()
-        self._left = Counter[str]()
 
     def begin_in_child(self) -> None:
         """Begin anew in a forked child: what was handed in before the fork, and counted, is the parent's.
@@ -112,15 +92,15 @@ class Pipeline:
         begin_observing_in_child()
         Budget.begin_in_child()
         StoreRegistry.lock = threading.Lock()
+        self._places.begin()
+        self._leftovers.begin()
         self._begin()
 
     # What is known from outside
 
     def stats(self) -> EvaluationStats:
         """What has become of evaluations so far."""
-        with self._lock:
-            waiting = sum(map(len, self._queues.values()))
-            waiting_bytes = sum(queue.bytes for queue in self._queues.values())
+        waiting, waiting_bytes = self._places.waiting()
         return self.counters.stats(pending=self._pending_count(), waiting=waiting, waiting_bytes=waiting_bytes)
 
     def pending(self, observation: Observation | None = None) -> tuple[PendingEvaluation, ...]:
@@ -147,10 +127,6 @@ class Pipeline:
         submitted = list(self._submitted.values())
         return len(self._evaluations) + sum(len(part.candidates) for each in submitted for part in each.chosen)
 
-    def _waiting_count(self) -> int:
-        with self._lock:
-            return sum(map(len, self._queues.values()))
-
     # From a run to its evaluations
 
     def submit(self, submission: Submission) -> None:
@@ -163,7 +139,7 @@ class Pipeline:
             submission.discard()
             return
         if self._metrics is None:
-            self._metrics = EvaluationMetrics(self.counters, self._waiting_count)
+            self._metrics = EvaluationMetrics(self.counters, self._places.waiting_count)
         executor = self.executor
         for part in submission.chosen:
             if part.config.shutdown_timeout > executor.shutdown_timeout:
@@ -176,57 +152,13 @@ class Pipeline:
             for follower in part.followers:
                 on_expanded = follower.until(on_expanded)
         executor.run_async(
-            partial(self._expand, submission, home),
+            Expansion(submission, self.selection, home).expand,
             home=home,
             label='sampling',
             on_settled=on_expanded,
             after=HOPS_BEFORE_START,
         )
         executor.expect_signals()
-
-    async def _expand(self, submission: Submission, home: asyncio.AbstractEventLoop | None) -> list[Evaluation]:
-        """Turn the candidates of a run into evaluations."""
-        run = submission.record()
-        evaluations: list[Evaluation] = []
-        reports: dict[tuple[int, int], Report] = {}
-        contexts: dict[int, OnlineEvaluatorContext] = {}
-        for selected in self.selection.select(submission.chosen, run):
-            attached, part = selected.attached, selected.part
-            config, observation = part.config, part.observation
-            source = attached.settings.sink if attached.settings.sink is not None else config.default_sink
-            sinks = as_sinks(source)
-            if part.store is not None:
-                sinks = {**sinks, id(part.store): part.store}
-            if observation is not None:
-                sinks = {**(sinks if observation.call_sinks else {}), id(observation.sink): observation.sink}
-            if not sinks and not config.emit_otel_events and not _is_told(attached, config):
-                self.counters.count('skipped', attached.name, run.target)
-                continue
-            context = contexts.get(id(config))
-            if context is None:
-                context = contexts[id(config)] = build_context(run, config.metadata)
-            evaluation = part.blocked.get(attached.key)
-            if evaluation is None:
-                evaluation = Evaluation(
-                    attached,
-                    config,
-                    context,
-                    probability=selected.probability,
-                    home=home,
-                    observation=observation,
-                    followers=part.followers,
-                    admission=selected.admission,
-                )
-            evaluation.context = context
-            for identity, sink in sinks.items():
-                # What is redacted for one config is not shown to its sinks by another.
-                report = reports.get((identity, id(config.redact)))
-                if report is None:
-                    report = reports[identity, id(config.redact)] = Report(sink, evaluation)
-                report.expect(evaluation)
-                evaluation.reports.append(report)
-            evaluations.append(evaluation)
-        return evaluations
 
     def _on_expanded(self, submission: Submission, settlement: Settlement) -> None:
         del self._submitted[id(submission)]
@@ -238,44 +170,17 @@ class Pipeline:
         for evaluation in evaluations:
             for follower in evaluation.followers:
                 follower.begin()
-        # By identity: what a config holds, such as metadata, need not take a comparison.
-        for _, group in groupby(evaluations, key=lambda each: id(each.config)):
-            together = tuple(group)
-            redact = together[0].config.redact
-            if redact is None:
-                self._admit_all(together)
+        # By identity: what a config holds need not take a comparison. Whoever is shown a run after one `redact` shares it.
+        together: dict[int, list[Evaluation]] = {}
+        for evaluation in evaluations:
+            together.setdefault(id(evaluation.config.redact), []).append(evaluation)
+        for group in together.values():
+            if group[0].config.redact is None:
+                self._admit_all(group)
             else:
-                self._redact(redact, together)
+                redact_for(group, self.executor, then=self._admit_all, or_else=self._settle)
         if not evaluations:
             submission.discard()
-
-    def _redact(self, redact: RedactCallback, evaluations: Sequence[Evaluation]) -> None:
-        """Let a run's evaluations begin once it is redacted, in a thread: it takes time and nobody may see it before."""
-        first = evaluations[0]
-        self.executor.run_sync(
-            partial(redacted, redact, first.context.run, first.config.metadata),
-            label='redaction',
-            on_settled=partial(self._on_redacted, evaluations),
-            timeout=first.config.sink_timeout,
-        )
-
-    def _on_redacted(self, evaluations: Sequence[Evaluation], settlement: Settlement) -> None:
-        config, run = evaluations[0].config, evaluations[0].context.run
-        context: OnlineEvaluatorContext | None = settlement.value
-        if context is not None:
-            for evaluation in evaluations:
-                evaluation.context = context
-            self._admit_all(evaluations)
-            return
-        if run.spans is not None:
-            run.spans.close()
-        withheld = build_context(run.withheld(), config.metadata)
-        failed = settlement
-        if settlement.left is None:
-            failed = Settlement(error=RedactionError(settlement.error or TimeoutError()))
-        for evaluation in evaluations:
-            evaluation.context = withheld
-            self._finish(evaluation, evaluation.outcome(failed))
 
     def _admit_all(self, evaluations: Iterable[Evaluation]) -> None:
         for evaluation in evaluations:
@@ -285,7 +190,10 @@ class Pipeline:
             try:
                 self._admit(evaluation)
             except Exception as error:
-                self._finish(evaluation, evaluation.outcome(Settlement(error=error)))
+                self._settle(evaluation, Settlement(error=error))
+
+    def _settle(self, evaluation: Evaluation, settlement: Settlement) -> None:
+        self._finish(evaluation, evaluation.outcome(settlement))
 
     def _give_up(self, submission: Submission, settlement: Settlement) -> None:
         submission.discard()
@@ -293,7 +201,7 @@ class Pipeline:
             for candidate in part.candidates:
                 self.selection.pass_over(candidate.attached, 'dropped', submission.target, part.followers, part.store)
                 if settlement.left is not None:
-                    self._note_left(candidate.attached.name)
+                    self._leftovers.note(candidate.attached.name)
         if settlement.left is None:
             self.notices.warn(
                 'expand',
@@ -305,20 +213,7 @@ class Pipeline:
 
     def _admit(self, evaluation: Evaluation) -> None:
         """Start an evaluation, or let it wait for its turn."""
-        attached, config = evaluation.attached, evaluation.config
-        size = 0
-        if attached.running >= attached.settings.max_concurrency:
-            size = estimate_size(evaluation.context.run)
-        with self._lock:
-            attached.enter(generation())
-            if attached.running < attached.settings.max_concurrency:
-                attached.running += 1
-                dropped = None
-            else:
-                queue = self._queues.get(id(config.__dict__))
-                if queue is None:
-                    queue = self._queues[id(config.__dict__)] = WaitingQueue(config)
-                dropped = queue.add(evaluation, size)
+        dropped = self._places.take(evaluation)
         if dropped is None:
             self._start(evaluation)
             return
@@ -352,20 +247,17 @@ class Pipeline:
             partial(handler, evaluation.context), handler, evaluation, '`on_max_concurrency`', on_settled
         )
 
-    def start_blocking(self, evaluation: Evaluation, on_settled: Callable[[Settlement], None]) -> Work | None:
+    def start_blocking(self, evaluation: Evaluation, on_settled: Callable[[Settlement], None]) -> None:
         """Run an evaluation at once, for somebody who waits for it and hands it over with its run when that has ended.
 
         Args:
             evaluation: The evaluation.
             on_settled: Called once, in the thread in which the evaluation ended.
-
-        Returns:
-            What runs, if it could be started.
         """
         evaluation.on_settled = on_settled
-        return self._start(evaluation)
+        self._start(evaluation)
 
-    def _start(self, evaluation: Evaluation) -> Work | None:
+    def _start(self, evaluation: Evaluation) -> None:
         attached = evaluation.attached
         settings = attached.settings
         evaluation.started = time.monotonic()
@@ -375,9 +267,10 @@ class Pipeline:
             is_async = evaluation.awaitable is not None or attached.is_async
         except BaseException as error:
             on_settled(Settlement(error=error))
-            return None
+            return
+        executor = self.executor
         if is_async:
-            return self.executor.run_async(
+            work = executor.run_async(
                 evaluation.run_async,
                 home=evaluation.home,
                 label=label,
@@ -385,7 +278,16 @@ class Pipeline:
                 timeout=settings.timeout,
                 in_background=settings.run_in == 'background',
             )
-        return self.executor.run_sync(evaluation.run_sync, label=label, on_settled=on_settled, timeout=settings.timeout)
+        else:
+            work = executor.run_sync(
+                evaluation.run_sync,
+                label=label,
+                on_settled=on_settled,
+                timeout=settings.timeout,
+                pool=executor.workers if evaluation.on_settled is None else executor.guards,
+            )
+        if evaluation.on_settled is not None:
+            evaluation.works.append(work)
 
     def _on_settled(self, evaluation: Evaluation, settlement: Settlement) -> None:
         attached = evaluation.attached
@@ -407,24 +309,10 @@ class Pipeline:
         if evaluation.on_settled is not None:
             evaluation.on_settled(settlement)
             return
-        next_one = self._release(attached)
-        self._finish(evaluation, evaluation.outcome(settlement))
+        next_one = self._places.pass_on(attached)
+        self._settle(evaluation, settlement)
         if next_one is not None:
             self._start(next_one)
-
-    def _release(self, attached: AttachedEvaluator) -> Evaluation | None:
-        """Give an evaluator's place to the evaluation that has waited longest, if there is one."""
-        with self._lock:
-            if not attached.waiting:
-                attached.running -= 1
-                return None
-            evaluation = attached.waiting.popleft()
-            key = id(evaluation.config.__dict__)
-            queue = self._queues[key]
-            queue.remove(evaluation)
-            if not len(queue):
-                del self._queues[key]
-            return evaluation
 
     def _finish(self, evaluation: Evaluation, outcome: EvaluationOutcome) -> None:
         """Count and report an outcome."""
@@ -435,7 +323,7 @@ class Pipeline:
         self._evaluations.discard(evaluation)
         evaluation.settle_budget(outcome)
         if outcome.detail == PROCESS_ENDED:
-            self._note_left(outcome.evaluator)
+            self._leftovers.note(outcome.evaluator)
         if self._metrics is not None and outcome.status in ('scored', 'failed', 'timed_out'):
             self._metrics.record_duration(outcome.duration, outcome.status, outcome.evaluator)
         for follower in evaluation.followers:
@@ -449,6 +337,7 @@ class Pipeline:
                 emit_events(outcome, run, include_baggage=config.include_baggage)
             except Exception as error:
                 self._deliveries.tell_on_error(evaluation, error, 'sink')
+        self._deliveries.tell_superseded(evaluation)
         self._deliveries.tell_result(evaluation, outcome)
         for report in evaluation.reports:
             if report.add(evaluation, outcome):
@@ -460,33 +349,11 @@ class Pipeline:
             follower.end()
 
     def _leave_waiting(self) -> None:
-        with self._lock:
-            waiting = [evaluation for evaluation in self._evaluations if evaluation.is_waiting]
-            for evaluation in waiting:
-                evaluation.attached.waiting.remove(evaluation)
-                self._queues[id(evaluation.config.__dict__)].remove(evaluation)
-        for evaluation in waiting:
+        for evaluation in self._places.give_up(list(self._evaluations)):
             self._finish(evaluation, evaluation.dropped(PROCESS_ENDED))
 
-    def _note_left(self, evaluator: str) -> None:
-        with self._lock:
-            self._left[evaluator] += 1
-
     def _report_left(self, labels: list[str]) -> None:
-        """Name, in one warning, what the end of the process left undone.
-
-        Args:
-            labels: What else was under way.
-        """
-        if self._left:
-            listed = ', '.join(f'{name} ({count})' for name, count in sorted(self._left.items()))
-            warn_safely(
-                f'{self._left.total()} evaluation(s) did not finish within shutdown_timeout='
-                f'{self.executor.shutdown_timeout:g} seconds of the end of the process and were left: {listed}.'
-            )
-        else:
-            listed = ', '.join(sorted(set(labels)))
-            warn_safely(f'The process ended before all results were delivered; left: {listed}.')
+        self._leftovers.report(labels, self.executor.shutdown_timeout)
 
 
 PIPELINE = Pipeline()

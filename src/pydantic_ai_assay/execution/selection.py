@@ -9,6 +9,7 @@ from ..budget import Admission
 from ..delivery.counters import Counters
 from ..delivery.notices import Notices
 from ..errors import describe
+from ..runs.active import ActiveRun
 from ..runs.outcome import EvaluationStatus
 from ..runs.record import RunRecord
 from ..sampling.choice import Candidate, choose_after_run
@@ -82,8 +83,8 @@ class Selection:
         return 'scored', Selected(attached=attached, part=part, probability=verdict.probability, draw=candidate.draw)
 
     def _check_draws(self, before: Selected, found: Selected) -> None:
-        # What is certain was not drawn.
-        if before.draw != found.draw and min(before.probability, found.probability) < 1.0:
+        # Where one of them is certain, so is the evaluator.
+        if before.draw != found.draw and max(before.probability, found.probability) < 1.0:
             self._notices.warn(
                 f'draws:{found.attached.key}',
                 f'{found.attached.name} is attached more than once with another sampling_mode or sample_by, so that it '
@@ -101,6 +102,10 @@ class Selection:
             return None
         return replace(selected, probability=admission.probability, admission=admission)
 
+    def have_nowhere_to_report(self, attached: AttachedEvaluator, target: str) -> None:
+        """Count an evaluator that would judge a run for nobody."""
+        self._counters.count('skipped', attached.name, target)
+
     def pass_over(
         self,
         attached: AttachedEvaluator,
@@ -117,8 +122,24 @@ class Selection:
         for follower in followers:
             follower.pass_over(attached.name, status)
 
-    def sampling_failed(self, attached: AttachedEvaluator, config: OnlineEvalConfig, error: Exception) -> None:
-        """Tell of a `sample_rate` or `when` that raised."""
+    def sampling_failed(
+        self,
+        attached: AttachedEvaluator,
+        config: OnlineEvalConfig,
+        error: Exception,
+        *,
+        active: ActiveRun | None = None,
+    ) -> None:
+        """Tell of a `sample_rate` or `when` that raised.
+
+        Args:
+            attached: The evaluator.
+            config: The settings it was attached with.
+            error: What was raised.
+            active: The run, where it is about to start: its output is yet to come, and may have to wait for the evaluator.
+        """
+        if active is not None and attached.settings.mode == 'block':
+            active.unasked = [*(active.unasked or ()), (attached, error)]
         handler = attached.settings.on_sampling_error or config.on_sampling_error
         message = f'Sampling for {attached.name} raised {describe(error)}; the run is not evaluated.'
         if handler is not None:

@@ -74,10 +74,23 @@ class Work:
         self.on_end: Callable[[Work], None] | None = None
         self._on_settled = on_settled
 
-    def settle(self, epoch: int, settlement: Settlement) -> bool:
-        """End the work, unless it has ended or `epoch` is over. Returns whether this call ended it."""
+    def stop(self, settlement: Settlement) -> None:
+        """End the work from outside, from whatever thread, and cancel what was begun of it. A thread is not interrupted."""
+        lane = self.lane
+        if lane is None:
+            self.settle(None, settlement)
+        else:
+            lane.stop(self, settlement)
+
+    def settle(self, epoch: int | None, settlement: Settlement) -> bool:
+        """End the work, unless it has ended or `epoch` is over. Returns whether this call ended it.
+
+        Args:
+            epoch: The start that has come to its end, or `None` for whichever there is.
+            settlement: How it ended.
+        """
         with self.claim:
-            if self.is_settled or epoch != self.epoch:
+            if self.is_settled or epoch not in (None, self.epoch):
                 return False
             self.is_settled = True
         lane, timer = self.lane, self.timer

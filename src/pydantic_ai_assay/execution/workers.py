@@ -168,11 +168,17 @@ class WorkerPool:
                     self._hung[label] -= 1
                     return
 
+    def _has_next(self) -> bool:
+        """Whether there is a work to begin; those that were stopped before are forgotten. Call with the lock held."""
+        while self._queue and self._queue[0][0].is_settled:
+            self._queue.popleft()
+        return bool(self._queue)
+
     def _next(self, worker: _Worker) -> tuple[Work, Callable[[], Any]] | None:
         with self._condition:
-            if not self._queue:
+            if not self._has_next():
                 self._idle += 1
-                self._condition.wait_for(lambda: self._queue, IDLE_SECONDS)
+                self._condition.wait_for(self._has_next, IDLE_SECONDS)
                 self._idle -= 1
             if not self._queue:
                 self._workers.discard(worker)

@@ -13,7 +13,9 @@ from ..errors import JudgementError
 from ..runs.cancellation import is_cancelled
 from ..runs.clock import TIMEKEEPER
 from ..runs.judgement import Judgement, JudgementLog, Vote, current_log
+from ..runs.task_group import task_group
 from .case import JudgeCase
+from .terms import Terms
 from .verdict import Verdict
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class Answer:
     """Its verdict; `None` where it gave none."""
     error: BaseException | None = None
     """Why it gave none."""
+    is_late: bool = False
+    """Whether that is because its time was over."""
 
 
 class _Forwarding(JudgementLog):
@@ -51,13 +55,16 @@ class _Forwarding(JudgementLog):
             self._whole.add(vote)
 
 
-async def ask_all(graders: Sequence[Grader], case: JudgeCase, *, probability: float = 1.0) -> list[Answer]:
+async def ask_all(
+    graders: Sequence[Grader], case: JudgeCase, *, probability: float = 1.0, timeout: float | None = None
+) -> list[Answer]:
     """Ask graders about a case, all at once. Whatever one of them raises is its own answer.
 
     Args:
         graders: The graders.
         case: The case.
         probability: The probability with which they are asked.
+        timeout: Seconds that each of them has.
 
     Returns:
         The answers, in the order of the graders.
@@ -65,29 +72,31 @@ async def ask_all(graders: Sequence[Grader], case: JudgeCase, *, probability: fl
     answers: dict[int, Answer] = {}
 
     async def put(index: int, grader: Grader) -> None:
-        answers[index] = await ask(grader, case, probability=probability)
+        answers[index] = await ask(grader, case, probability=probability, timeout=timeout)
 
-    try:
-        async with anyio.create_task_group() as group:
-            for index, grader in enumerate(graders):
-                group.start_soon(put, index, grader)
-    except BaseExceptionGroup as errors:
-        # What a task lets through besides a cancellation is Ctrl-C, which nobody expects in a group.
-        raise errors.exceptions[0] from None
+    async with task_group() as group:
+        for index, grader in enumerate(graders):
+            group.start_soon(put, index, grader)
     return [answers[index] for index in range(len(graders))]
 
 
-async def ask(grader: Grader, case: JudgeCase, *, probability: float = 1.0) -> Answer:
+async def ask(grader: Grader, case: JudgeCase, *, probability: float = 1.0, timeout: float | None = None) -> Answer:
     """Ask one grader about a case, in a task of its own: the current context is from now on that of this question."""
     log = _Forwarding(current_log(), probability)
     log.enter()
+    # What has votes when it is nearly over makes a verdict of them.
+    Terms.current().shorten(timeout)
     clock = TIMEKEEPER.clock
     started = clock.perf_counter()
     verdict = error = None
     name = type(grader).__name__
+    limit = anyio.CancelScope() if timeout is None else anyio.move_on_after(timeout)
     try:
         name = grader.get_default_evaluation_name()
-        verdict = _checked(await grader.grade(case), name)
+        with limit:
+            verdict = _checked(await grader.grade(case), name)
+        if limit.cancelled_caught:
+            raise TimeoutError(f'{name} gave no verdict within {timeout:g} s')
     except BaseException as raised:
         if isinstance(raised, KeyboardInterrupt) or is_cancelled(raised):
             raise
@@ -97,7 +106,13 @@ async def ask(grader: Grader, case: JudgeCase, *, probability: float = 1.0) -> A
         log.add(vote)
     noted = log.judgement
     assert noted is not None
-    return Answer(vote=replace(vote, probability=probability), calls=noted.votes, verdict=verdict, error=error)
+    return Answer(
+        vote=replace(vote, probability=probability),
+        calls=noted.votes,
+        verdict=verdict,
+        error=error,
+        is_late=limit.cancelled_caught,
+    )
 
 
 def _checked(verdict: Verdict, name: str) -> Verdict:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import anyio
 from opentelemetry.metrics import Meter, get_meter
 from pydantic_ai.usage import RunUsage
 
-from ..errors import JudgementError, describe
-from ..runs.judgement import JudgementLog
+from ..errors import describe
+from ..runs.clock import TIMEKEEPER
+from ..runs.judgement import Judgement, JudgementLog
 from .case import MISSING, JudgeCase
 from .grader import Grader
+from .terms import Terms
 from .verdict import Verdict
 
-__all__ = ('CANARIES', 'CRITERION', 'Canary', 'CanaryReport', 'CanaryResult', 'release', 'warn_of')
+__all__ = ('CANARIES', 'CRITERION', 'Canary', 'CanaryCheck', 'CanaryReport', 'CanaryResult', 'release', 'warn_of')
 
 CRITERION = 'The output answers the question in the input, and the answer is correct'
 """What canaries are graded by: whatever a judge judges by, each of them is known to be bad by this."""
@@ -26,6 +30,16 @@ _LOGGER = logging.getLogger('pydantic_ai_assay')
 
 AT_ONCE = 4
 """Canaries that are graded at a time."""
+PAUSE = 60.0
+"""Seconds without canaries after one of them got no verdict; each time in a row twice as many."""
+MAX_PAUSE = 3_600.0
+"""Seconds without canaries at most."""
+MAX_ATTEMPTS = 5
+"""How often a canary is shown beside judgements until it gets a verdict."""
+MIN_PATIENCE = 0.5
+"""Seconds that a judgement waits for the canaries beside it, even if it took less time itself."""
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -92,8 +106,118 @@ async def release(judge: Grader, approves: Callable[[Verdict], bool]) -> CanaryR
         approves: Whether a verdict says that an output is good.
     """
     log = JudgementLog()
-    limiter = anyio.CapacityLimiter(AT_ONCE)
     results: dict[str, CanaryResult] = {}
+    await _grade_all(CANARIES, judge, approves, log, results)
+    return _reported(judge.get_default_evaluation_name(), results, _judgement_of(log).usage)
+
+
+class CanaryCheck:
+    """The canaries that a judge is shown beside its judgements, a few with each, until all are graded.
+
+    A judgement waits for those that it has beside it no longer than it took itself, or half a second if that is more, and
+    never where it fails or its evaluation is about to end. One that gets no verdict is shown again with a later judgement,
+    up to `MAX_ATTEMPTS` times; after each such one there are none for a minute, and for twice as long each time in a row.
+
+    What they use is noted in the terms of the evaluation, so that its budget is charged with it.
+    """
+
+    _checks: ClassVar[dict[str, CanaryCheck]] = {}
+
+    @classmethod
+    def of(cls, key: str) -> CanaryCheck:
+        """The one check of this process for what has this key."""
+        return cls._checks.setdefault(key, cls())
+
+    def __init__(self) -> None:
+        self._results: dict[str, CanaryResult] = {}
+        self._attempts: Counter[str] = Counter()
+        self._usage = RunUsage()
+        self._in_vain = 0
+        # Changed in single steps: no lock that a fork could leave held, and a child goes on after the pause.
+        self._next = -math.inf
+
+    async def beside(
+        self,
+        judgement: Callable[[], Awaitable[T]],
+        judge: Callable[[], tuple[Grader, Callable[[Verdict], bool]]],
+    ) -> T:
+        """Make a judgement, and have the judge grade the canaries that are due at the same time.
+
+        Args:
+            judgement: Makes it.
+            judge: Makes the judge that grades the canaries, and tells whether a verdict of it says that an output is good.
+        """
+        due = self._due()
+        if not due:
+            return await judgement()
+        made: list[T] = []
+        failure: Exception | None = None
+        started = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._grade, due, *judge())
+            try:
+                made.append(await judgement())
+                took = anyio.current_time() - started
+                group.cancel_scope.deadline = anyio.current_time() + _patience(took)
+            except Exception as error:
+                # Out of the group it would be one of several.
+                failure = error
+                group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return made[0]
+
+    def _due(self) -> Sequence[Canary]:
+        now = TIMEKEEPER.clock.perf_counter()
+        if now < self._next:
+            return ()
+        left = sorted(filter(self._is_left, CANARIES), key=lambda canary: self._attempts[canary.name])
+        # Until they are graded: others that are judged in the meantime have none beside them.
+        self._next = now + min(PAUSE * 2.0**self._in_vain, MAX_PAUSE)
+        return left[:AT_ONCE]
+
+    def _is_left(self, canary: Canary) -> bool:
+        result = self._results.get(canary.name)
+        return (result is None or result.got_through is None) and self._attempts[canary.name] < MAX_ATTEMPTS
+
+    async def _grade(self, due: Sequence[Canary], judge: Grader, approves: Callable[[Verdict], bool]) -> None:
+        log = JudgementLog()
+        for canary in due:
+            self._attempts[canary.name] += 1
+            self._results[canary.name] = CanaryResult(canary=canary, error='TimeoutError: not graded in time')
+        try:
+            await _grade_all(due, judge, approves, log, self._results)
+        finally:
+            self._note(due, judge.get_default_evaluation_name(), log)
+
+    def _note(self, graded: Sequence[Canary], name: str, log: JudgementLog) -> None:
+        judgement = _judgement_of(log)
+        self._usage.incr(judgement.usage)
+        Terms.current().aside.append(judgement)
+        if all(self._results[canary.name].got_through is not None for canary in graded):
+            self._in_vain, self._next = 0, -math.inf
+        else:
+            self._in_vain += 1
+        if not any(map(self._is_left, CANARIES)):
+            self._next = math.inf
+            warn_of(_reported(name, self._results, self._usage))
+
+
+def _patience(took: float) -> float:
+    """How many seconds a judgement that took so long waits for the canaries beside it."""
+    left = Terms.current().time_left
+    patience = max(took, MIN_PATIENCE)
+    return patience if left is None else min(patience, left)
+
+
+async def _grade_all(
+    canaries: Sequence[Canary],
+    judge: Grader,
+    approves: Callable[[Verdict], bool],
+    log: JudgementLog,
+    results: dict[str, CanaryResult],
+) -> None:
+    limiter = anyio.CapacityLimiter(AT_ONCE)
 
     async def grade(canary: Canary) -> None:
         async with limiter:
@@ -102,15 +226,16 @@ async def release(judge: Grader, approves: Callable[[Verdict], bool]) -> CanaryR
             results[canary.name] = await _grade(judge, canary, approves)
 
     async with anyio.create_task_group() as group:
-        for canary in CANARIES:
+        for canary in canaries:
             group.start_soon(grade, canary)
-    judgement = log.judgement
-    name = judge.get_default_evaluation_name()
-    report = CanaryReport(
-        judge=name,
-        results=tuple(results[canary.name] for canary in CANARIES),
-        usage=RunUsage() if judgement is None else judgement.usage,
-    )
+
+
+def _judgement_of(log: JudgementLog) -> Judgement:
+    return log.judgement or Judgement(votes=())
+
+
+def _reported(name: str, results: Mapping[str, CanaryResult], usage: RunUsage) -> CanaryReport:
+    report = CanaryReport(judge=name, results=tuple(results[canary.name] for canary in CANARIES), usage=usage)
     if report.share is not None:
         _gauge().set(report.share, {'gen_ai.evaluation.name': name})
     return report
@@ -121,7 +246,7 @@ async def _grade(judge: Grader, canary: Canary, approves: Callable[[Verdict], bo
     case = JudgeCase(input=canary.input, output=canary.output, reference=reference, name=canary.name)
     try:
         verdict = await judge.grade(case)
-    except JudgementError as error:
+    except Exception as error:
         return CanaryResult(canary=canary, error=describe(error))
     return CanaryResult(canary=canary, got_through=approves(verdict), verdict=verdict)
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
+from ..checks import check_count
 from ..errors import ConfigurationError
-from ..runs.cancellation import is_cancelled
 from ..runs.clock import TIMEKEEPER
+from ..runs.identity import identify
+from ..runs.task_group import task_group
 from .answer import ask
 from .case import JudgeCase
 from .progress import Counting, progress_of
@@ -25,20 +27,24 @@ Cases = Iterable[JudgeCase | Mapping[str, Any]] | AsyncIterable[JudgeCase | Mapp
 """What `judge_many` takes."""
 
 
-async def judge_cases(grader: Grader, cases: Cases, *, max_concurrency: int, progress: bool | None) -> JudgeReport:
+async def judge_cases(
+    grader: Grader, cases: Cases, *, max_concurrency: int, progress: bool | None, timeout: float | None
+) -> JudgeReport:
     """Judge cases; see `Grader.judge_many`."""
-    _check_concurrency(max_concurrency)
+    check_count('max_concurrency', max_concurrency, 1)
     total = _check_cases(cases)
+    identity = identify(grader)
     name = grader.get_default_evaluation_name()
     clock = TIMEKEEPER.clock
     started = clock.perf_counter()
     with progress_of(name, total, progress) as counting:
-        results = await _Batch(grader, max_concurrency, counting).judge(cases)
+        results = await _Batch(grader, max_concurrency, timeout, counting).judge(cases)
     if not results:
         raise _no_cases()
     return JudgeReport(
         judge=name,
-        version=grader.get_evaluator_version(),
+        version=identity.version,
+        fingerprint=identity.fingerprint,
         results=results,
         duration=clock.perf_counter() - started,
         finished_at=datetime.fromtimestamp(clock.time(), UTC),
@@ -48,33 +54,21 @@ async def judge_cases(grader: Grader, cases: Cases, *, max_concurrency: int, pro
 class _Batch:
     """The cases of one call, of which no more than a number are held at a time."""
 
-    def __init__(self, grader: Grader, max_concurrency: int, counting: Counting) -> None:
+    def __init__(self, grader: Grader, max_concurrency: int, timeout: float | None, counting: Counting) -> None:
         self._grader = grader
+        self._timeout = timeout
         self._places = anyio.Semaphore(max_concurrency)
         self._counting = counting
         self._results: dict[int, JudgeResult] = {}
 
     async def judge(self, cases: Cases) -> tuple[JudgeResult, ...]:
         """Judge all of them, and return the results in the order of the cases."""
-        fault: BaseException | None = None
-        try:
-            async with anyio.create_task_group() as group:
-                try:
-                    await self._places.acquire()
-                    async for index, values in _numbered(cases):
-                        group.start_soon(self._judge_one, index, values)
-                        await self._places.acquire()
-                except BaseException as error:
-                    if is_cancelled(error):
-                        raise
-                    # Where the cases come from is broken, and what it raised is not to arrive in a group.
-                    fault = error
-                    group.cancel_scope.cancel()
-        except BaseExceptionGroup as errors:
-            # What a task lets through besides a cancellation is Ctrl-C, which nobody expects in a group.
-            raise errors.exceptions[0] from None
-        if fault is not None:
-            raise fault
+        # Where the cases come from may be broken, and what it raises ends all that runs.
+        async with task_group() as group:
+            await self._places.acquire()
+            async for index, values in _numbered(cases):
+                group.start_soon(self._judge_one, index, values)
+                await self._places.acquire()
         return tuple(self._results[index] for index in range(len(self._results)))
 
     async def _judge_one(self, index: int, values: object) -> None:
@@ -83,7 +77,7 @@ class _Batch:
         except Exception as error:
             result = JudgeResult.without_case(error, index)
         else:
-            result = JudgeResult.of(await ask(self._grader, case), case, index)
+            result = JudgeResult.of(await ask(self._grader, case, timeout=self._timeout), case, index)
         self._results[index] = result
         self._places.release()
         self._counting.count(failed=result.status != 'scored')
@@ -99,11 +93,6 @@ async def _numbered(cases: Cases) -> AsyncIterator[tuple[int, object]]:
         for case in cases:
             yield index, case
             index += 1
-
-
-def _check_concurrency(max_concurrency: Any) -> None:
-    if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
-        raise ConfigurationError(f'max_concurrency must be an integer of at least 1, got {max_concurrency!r}.')
 
 
 def _check_cases(cases: object) -> int | None:

@@ -28,6 +28,12 @@ class Example:
     reference: Any = field(default_factory=lambda: MISSING)
     """What the output should have been."""
 
+    def __post_init__(self) -> None:
+        """Check the reason; the verdict is checked by the judge."""
+        reason = cast(object, self.reason)
+        if reason is not None and not isinstance(reason, str):
+            raise ConfigurationError(f'The reason of an example must be None or a text, got {reason!r}.')
+
     @classmethod
     def of(cls, value: object) -> Example:
         """An example, or one made of a mapping as a YAML file has it.

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from pydantic_ai.messages import ModelMessage
 from pydantic_evals.evaluators import EvaluationReason, Evaluator, EvaluatorContext
 
+from ..checks import check_seconds
 from ..errors import ConfigurationError, JudgementError, describe
 from ..runs.judgement import current_log
+from ..thread_loop import run_on_thread_loop
 from .answer import ask_all
 from .case import MISSING, JudgeCase
 from .cases import Cases, judge_cases
@@ -24,7 +24,9 @@ from .verdict import Verdict
 
 __all__ = ('Grader', 'checked_members')
 
-T = TypeVar('T')
+_ASYNCHRONOUS = ('judge', 'judge_many')
+TIMEOUT = 60.0
+"""Seconds that a judgement has, as those of runs have by default."""
 
 
 @dataclass(repr=False)
@@ -59,6 +61,7 @@ class Grader(Evaluator[object, object, object]):
         reference: Any = MISSING,
         messages: Sequence[ModelMessage] = (),
         name: str | None = None,
+        timeout: float | None = TIMEOUT,
     ) -> JudgeResult:
         """Judge one output, wherever it comes from.
 
@@ -68,16 +71,19 @@ class Grader(Evaluator[object, object, object]):
             reference: What the output should have been, where that is known.
             messages: The messages that led to it.
             name: What the case is called in the result.
+            timeout: Seconds after which it is given up, or `None`.
 
         Raises:
-            JudgementError: If there is no verdict. `judge_many` records that instead.
+            ConfigurationError: If `timeout` is no time.
+            JudgementError: If there is no verdict, or not in time. `judge_many` records that instead.
         """
+        _check_timeout(timeout)
         case = JudgeCase(output=output, input=input, reference=reference, messages=tuple(messages), name=name)
-        (answer,) = await ask_all([self], case)
-        if isinstance(answer.error, Exception):
+        (answer,) = await ask_all([self], case, timeout=timeout)
+        if isinstance(answer.error, Exception) and not answer.is_late:
             raise answer.error
         if answer.error is not None:
-            # It would end more than this call: a cancellation that the judge made up, or a `SystemExit`.
+            # Late, or an error that would end more than this call: a `SystemExit`, or a cancellation that the judge made up.
             raise JudgementError(describe(answer.error)) from answer.error
         return JudgeResult.of(answer, case)
 
@@ -89,17 +95,26 @@ class Grader(Evaluator[object, object, object]):
         reference: Any = MISSING,
         messages: Sequence[ModelMessage] = (),
         name: str | None = None,
+        timeout: float | None = TIMEOUT,
     ) -> JudgeResult:
         """The same as `judge`, for code that is not asynchronous.
 
         Raises:
-            JudgementError: If there is no verdict.
+            ConfigurationError: If `timeout` is no time.
+            JudgementError: If there is no verdict, or not in time.
             RuntimeError: If an event loop runs in this thread.
         """
         given = {'output': output, 'input': input, 'reference': reference, 'messages': messages, 'name': name}
-        return _run(partial(self.judge, **given))
+        return run_on_thread_loop(partial(self.judge, **given, timeout=timeout), *_ASYNCHRONOUS)
 
-    async def judge_many(self, cases: Cases, *, max_concurrency: int = 10, progress: bool | None = None) -> JudgeReport:
+    async def judge_many(
+        self,
+        cases: Cases,
+        *,
+        max_concurrency: int = 10,
+        timeout: float | None = TIMEOUT,
+        progress: bool | None = None,
+    ) -> JudgeReport:
         """Judge many outputs, some at a time.
 
         A case that is not judged, whatever the reason, is a failed result and touches no other. Cases that come as a list or
@@ -109,6 +124,7 @@ class Grader(Evaluator[object, object, object]):
             cases: The cases: `JudgeCase`s, or mappings with `output` and, where known, `input`, `reference`, `messages`
                 and `name`. They may come from an asynchronous iterator, and are taken from it as they are needed.
             max_concurrency: How many are judged at a time.
+            timeout: Seconds that each of them has, or `None`. One that takes longer is a result that timed out.
             progress: Whether a progress bar goes to standard error. Default: if that is a terminal, and there are at
                 least 20 cases or it is not known how many.
 
@@ -116,18 +132,27 @@ class Grader(Evaluator[object, object, object]):
             The results in the order of the cases, and what they come to.
 
         Raises:
-            ConfigurationError: If there are no cases, or one of a sequence is none.
+            ConfigurationError: If there are no cases, one of a sequence is none, or a setting cannot work.
         """
-        return await judge_cases(self, cases, max_concurrency=max_concurrency, progress=progress)
+        _check_timeout(timeout)
+        return await judge_cases(self, cases, max_concurrency=max_concurrency, progress=progress, timeout=timeout)
 
-    def judge_many_sync(self, cases: Cases, *, max_concurrency: int = 10, progress: bool | None = None) -> JudgeReport:
+    def judge_many_sync(
+        self,
+        cases: Cases,
+        *,
+        max_concurrency: int = 10,
+        timeout: float | None = TIMEOUT,
+        progress: bool | None = None,
+    ) -> JudgeReport:
         """The same as `judge_many`, for code that is not asynchronous.
 
         Raises:
-            ConfigurationError: If there are no cases, or one of a sequence is none.
+            ConfigurationError: If there are no cases, one of a sequence is none, or a setting cannot work.
             RuntimeError: If an event loop runs in this thread.
         """
-        return _run(partial(self.judge_many, cases, max_concurrency=max_concurrency, progress=progress))
+        given = {'max_concurrency': max_concurrency, 'timeout': timeout, 'progress': progress}
+        return run_on_thread_loop(partial(self.judge_many, cases, **given), *_ASYNCHRONOUS)
 
 
 def checked_members(members: object, owner: str, name: object) -> tuple[Grader, ...]:
@@ -161,36 +186,6 @@ def checked_members(members: object, owner: str, name: object) -> tuple[Grader, 
     return tuple(checked)
 
 
-def _run(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run to its end on the thread's event loop, which agents' `run_sync` uses too: clients of models belong to one."""
-    task = _event_loop().create_task(start())
-    try:
-        return task.get_loop().run_until_complete(task)
-    except BaseException:
-        if not task.done():
-            # Ctrl-C leaves the loop, but not the task.
-            task.cancel()
-            with suppress(asyncio.CancelledError, KeyboardInterrupt):
-                task.get_loop().run_until_complete(task)
-        # Those who wait for the task to end, such as worker threads, are told by the loop, which Ctrl-C may have left before.
-        task.get_loop().run_until_complete(asyncio.sleep(0))
-        raise
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        raise RuntimeError('An event loop runs in this thread: await `judge` or `judge_many` instead.')
-    try:
-        loop = asyncio.get_event_loop()
-        if not loop.is_closed():
-            return loop
-    except RuntimeError:
-        # There is none in this thread yet.
-        pass
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None:
+        check_seconds('timeout', timeout)

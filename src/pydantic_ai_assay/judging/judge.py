@@ -3,13 +3,12 @@
 # The annotations of the fields are read at run time, for the JSON schemas of agent specs and dataset files.
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any, Literal, cast
 
-import anyio
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_ai import Agent
 from pydantic_ai.agent import AbstractAgent
@@ -17,10 +16,13 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.models import KnownModelName, Model
 from pydantic_ai.settings import ModelSettings
 
+from ..checks import check_count, check_flag, check_function, check_mapping, check_seconds, is_several
 from ..errors import ConfigurationError, JudgementError, describe
-from ..runs.judgement import Vote, cause_of
-from .agent import describe_agent, describe_model
-from .canaries import CRITERION, CanaryReport, release, warn_of
+from ..runs.judgement import cause_of
+from ..runs.spans import shorten
+from .agent import describe_agent, describe_capabilities, describe_model
+from .callbacks import CALLBACKS
+from .canaries import CRITERION, CanaryCheck, CanaryReport, release
 from .case import JudgeCase
 from .example import Example
 from .grader import Grader
@@ -28,25 +30,21 @@ from .model import JudgeModel
 from .prompt import INCLUDES, PROMPT_VERSION, Include, PromptMaker
 from .scale import Scale, make_scale
 from .verdict import Verdict, agreement_of
-from .voter import Voter
+from .voter import Polled, Voter
 
 __all__ = ('Judge', 'JudgeCallback')
 
 JudgeCallback = Callable[..., Awaitable[None] | None]
 """Called with the outcome of a judgement and the run it is about, synchronous or asynchronous."""
 
-_Polled = tuple[Vote, Exception | None]
-
 MAX_NAME = 48
 """Characters of a name that is made of a criterion."""
+MAX_GIVEN_NAME = 200
+"""Characters of a name that is given. It is on every result, in every event and in the names of spans."""
 MIN_LIMIT = 200
 
-_NOT_WHAT_IT_SAYS = ('name', 'retries', 'canaries', 'on_fail', 'on_result')
+_NOT_WHAT_IT_SAYS = ('name', 'vote_timeout', 'retries', 'canaries', 'on_fail', 'on_result')
 """Settings that leave a verdict as it is."""
-_CALLBACKS = ('on_fail', 'on_result')
-
-_CHECKED: dict[str, object] = {}
-"""The judges whose canaries were released in this process."""
 
 
 @dataclass(repr=False, kw_only=True)
@@ -107,10 +105,15 @@ class Judge(Grader):
     """How many votes there are. They are cast at once; the majority decides, or the mean of the scores."""
     quorum: int | None = None
     """How many votes there must be for a verdict. Default: more than half of `samples`."""
+    vote_timeout: float | None = None
+    """Seconds that each vote may take. Default: no limit of its own.
+
+    In any case, where the evaluation is about to time out and `quorum` votes are there, the verdict is made of them.
+    """
     retries: int = 2
     """How often the model is asked again when its answer is not a valid verdict."""
     canaries: bool = False
-    """Whether `check_canaries` is run once per process, along with the first judgement."""
+    """Whether the judge grades the canaries once per process, a few beside each of its first judgements."""
     on_fail: JudgeCallback | None = field(default=None, compare=False)
     """Called when a run that was judged online does not pass."""
     on_result: JudgeCallback | None = field(default=None, compare=False)
@@ -168,35 +171,29 @@ class Judge(Grader):
         Raises:
             JudgementError: If there are fewer votes than the quorum. That is neither a 0 nor a fail.
         """
-        if not self._is_due_for_canaries():
-            return self._verdict(await self._poll(case))
-        polled: list[_Polled] = []
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._release_canaries)
-            polled = await self._poll(case)
-        return self._verdict(polled)
+        if not self.canaries:
+            return await self._judged(case)
+        check = CanaryCheck.of(f'{self.get_default_evaluation_name()}:{self.fingerprint_settings()!r}')
+        return await check.beside(partial(self._judged, case), self._probe)
 
-    async def _poll(self, case: JudgeCase) -> list[_Polled]:
-        voter = self._voter
-        if self.samples == 1:
-            return [await voter.ask(case, sample=0)]
-        polled: dict[int, _Polled] = {}
+    async def _judged(self, case: JudgeCase) -> Verdict:
+        return self._verdict(await self._poll(case))
 
-        async def ask(sample: int) -> None:
-            polled[sample] = await voter.ask(case, sample=sample)
+    async def _poll(self, case: JudgeCase) -> list[Polled]:
+        if self.samples == 1 and self.vote_timeout is None:
+            return [await self._voter.ask(case, sample=0)]
+        return await self._voter.poll(case, samples=self.samples, quorum=self._needed, vote_timeout=self.vote_timeout)
 
-        async with anyio.create_task_group() as group:
-            for sample in range(self.samples):
-                group.start_soon(ask, sample)
-        return [polled[sample] for sample in range(self.samples)]
+    @property
+    def _needed(self) -> int:
+        return self.samples // 2 + 1 if self.quorum is None else self.quorum
 
-    def _verdict(self, polled: Sequence[_Polled]) -> Verdict:
+    def _verdict(self, polled: Sequence[Polled]) -> Verdict:
         votes = tuple(vote for vote, _ in polled)
         valid = [vote for vote in votes if vote.value is not None]
-        needed = self.samples // 2 + 1 if self.quorum is None else self.quorum
-        if len(valid) < needed:
+        if len(valid) < self._needed:
             errors = [error for _, error in polled if error is not None]
-            several = '' if self.samples == 1 else f' ({len(valid)} of {self.samples} votes, {needed} needed)'
+            several = '' if self.samples == 1 else f' ({len(valid)} of {self.samples} votes, {self._needed} needed)'
             listed = '; '.join(dict.fromkeys(map(describe, errors)))
             raise JudgementError(f'{self._name} gave no verdict{several}: {listed}') from cause_of(errors)
         reading = self._scale.combine(valid)
@@ -215,6 +212,10 @@ class Judge(Grader):
         all of them are bad; its own criterion, guidelines and examples are left out. Where the judge gives labels, they are
         graded as pass or fail. The share that got through is also the metric `assay.judge.canaries`.
         """
+        return await release(*self._probe())
+
+    def _probe(self) -> tuple[Grader, Callable[[Verdict], bool]]:
+        """The judge that grades canaries, and whether a verdict of it says that an output is good."""
         scale = self._scale
         probe = replace(
             self,
@@ -229,17 +230,7 @@ class Judge(Grader):
         )
         if self.labels is not None:
             scale = probe._scale
-        return await release(probe, lambda verdict: scale.approves(verdict.value))
-
-    def _is_due_for_canaries(self) -> bool:
-        if not self.canaries:
-            return False
-        key = f'{self.get_default_evaluation_name()}:{self.fingerprint_settings()!r}'
-        mine = object()
-        return _CHECKED.setdefault(key, mine) is mine
-
-    async def _release_canaries(self) -> None:
-        warn_of(await self.check_canaries())
+        return probe, lambda verdict: scale.approves(verdict.value)
 
     def get_default_evaluation_name(self) -> str:
         """The name that results go by."""
@@ -260,7 +251,7 @@ class Judge(Grader):
             'examples': [example.as_data() for example in self.examples],
             'model': describe_model(self.model) if self.agent is None else None,
             'agent': None if self.agent is None else describe_agent(self.agent),
-            'capabilities': [type(each).__qualname__ for each in self.capabilities or ()],
+            'capabilities': describe_capabilities(self.capabilities or ()),
         }
 
     def build_serialization_arguments(self) -> dict[str, Any]:
@@ -269,7 +260,7 @@ class Judge(Grader):
         Callbacks are left out. A model object is its id; an agent and capabilities are names, of which no judge can be made.
         """
         arguments = super().build_serialization_arguments()
-        for callback in _CALLBACKS:
+        for callback in CALLBACKS:
             arguments.pop(callback, None)
         forms: Mapping[str, Callable[[Any], Any]] = {
             'model': lambda model: model.model_id if isinstance(model, Model) else model,
@@ -294,8 +285,11 @@ def _name_of(criterion: str) -> str:
 def _check_texts(judge: Judge) -> None:
     if not _is_text(judge.criterion):
         raise ConfigurationError(f'criterion must be a text that is not empty, got {judge.criterion!r}.')
-    if judge.name is not None and not _is_text(judge.name):
-        raise ConfigurationError(f'name must be None or a text that is not empty, got {judge.name!r}.')
+    if judge.name is not None and (not _is_text(judge.name) or len(judge.name) > MAX_GIVEN_NAME):
+        raise ConfigurationError(
+            f'name must be None, or a text of 1 to {MAX_GIVEN_NAME} characters that is not blank, got '
+            f'{shorten(repr(judge.name), 100)}.'
+        )
     for guideline in _listed('guidelines', judge.guidelines):
         if not _is_text(guideline):
             raise ConfigurationError(f'guidelines must be texts that are not empty, got {guideline!r}.')
@@ -312,36 +306,30 @@ def _listed(name: str, value: object) -> Sequence[Any]:
 
 
 def _check_numbers(judge: Judge) -> None:
-    _check_number('samples', judge.samples, 1)
-    _check_number('retries', judge.retries, 0)
-    _check_number('section_limit', judge.section_limit, MIN_LIMIT)
+    check_count('samples', judge.samples, 1)
+    check_count('retries', judge.retries, 0)
+    check_count('section_limit', judge.section_limit, MIN_LIMIT)
+    check_flag('canaries', judge.canaries)
+    if judge.vote_timeout is not None:
+        check_seconds('vote_timeout', judge.vote_timeout)
     quorum: object = judge.quorum
-    if quorum is not None and (not _is_count(quorum, 1) or quorum > judge.samples):
+    is_count = isinstance(quorum, int) and not isinstance(quorum, bool)
+    if quorum is not None and not (is_count and 1 <= cast('int', quorum) <= judge.samples):
         raise ConfigurationError(
-            f'quorum must be None or a whole number from 1 to samples={judge.samples}, got {quorum!r}.'
+            f'quorum must be None or an integer from 1 to samples={judge.samples}, got {quorum!r}.'
         )
 
 
-def _check_number(name: str, value: object, lowest: int) -> None:
-    if not _is_count(value, lowest):
-        raise ConfigurationError(f'{name} must be a whole number of at least {lowest}, got {value!r}.')
-
-
-def _is_count(value: object, lowest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
-
-
 def _check_callbacks(judge: Judge) -> None:
-    for name in _CALLBACKS:
-        callback: object = getattr(judge, name)
-        if callback is not None and not callable(callback):
-            raise ConfigurationError(f'{name} must be None or a function, got {callback!r}.')
+    for name in CALLBACKS:
+        check_function(name, getattr(judge, name), 'None or a function')
 
 
 def _check_agent(judge: Any) -> None:
     agent, model, capabilities = judge.agent, judge.model, judge.capabilities
-    if model is not None and not isinstance(model, str | Model):
+    if model is not None and not _is_text(model) and not isinstance(model, Model):
         raise ConfigurationError(f'model must be a model or the name of one, got {model!r}.')
+    check_mapping('model_settings', judge.model_settings)
     if capabilities is not None:
         for each in _listed('capabilities', capabilities):
             if not isinstance(each, AbstractCapability):
@@ -359,14 +347,10 @@ def _check_agent(judge: Any) -> None:
 
 
 def _checked_include(include: object) -> frozenset[Include]:
-    if isinstance(include, str) or not isinstance(include, Collection):
-        raise ConfigurationError(f'include must be a set of {_among(INCLUDES)}, got {include!r}.')
-    given = cast('Collection[Any]', include)
-    unknown = [each for each in given if each not in INCLUDES]
-    if unknown:
-        raise ConfigurationError(f'include must be a set of {_among(INCLUDES)}, got {unknown[0]!r}.')
-    return frozenset(given)
-
-
-def _among(names: Collection[str]) -> str:
-    return ', '.join(map(repr, sorted(names)))
+    allowed = ', '.join(map(repr, sorted(INCLUDES)))
+    if not is_several(include):
+        raise ConfigurationError(f'include must be a set of {allowed}, got {include!r}.')
+    for each in include:
+        if not isinstance(each, str) or each not in INCLUDES:
+            raise ConfigurationError(f'include must be a set of {allowed}, got {each!r}.')
+    return frozenset(include)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from math import isfinite
 from statistics import mean
 from typing import Any, Literal, cast, get_args
 
+from ..checks import check_choice, check_seconds
 from ..errors import ConfigurationError, JudgementError
 from ..runs.judgement import cause_of
-from .answer import Answer, ask_all
+from .answer import Answer, ask
+from .callbacks import CALLBACKS, check_callbacks
 from .cascade import Cascade
 from .case import JudgeCase
 from .grader import Grader, checked_members
-from .judge import Judge
+from .judge import Judge, JudgeCallback
+from .poll import Poll, Seated
 from .verdict import Verdict, agreement_of
 
 __all__ = ('Combine', 'Panel')
@@ -36,8 +40,8 @@ Combine = Literal['majority', 'mean', 'all', 'any']
 class Panel(Grader):
     """Several judges that are asked at once, and whose verdicts are combined into one.
 
-    A member that gives no verdict is a vote with an error. The panel itself fails where fewer than `quorum` members
-    answered, or where what they answered cannot be combined. Cancelling it cancels its members.
+    A member that gives no verdict, or none in time, is a vote with an error. The panel itself fails where fewer than
+    `quorum` members answered, or where what they answered cannot be combined. Cancelling it cancels its members.
     """
 
     members: Sequence[Grader]
@@ -51,12 +55,23 @@ class Panel(Grader):
     """The mean from which on the case passes; for `combine='mean'` alone."""
     name: str | None = None
     """What results go by. Default: `Panel`."""
+    vote_timeout: float | None = None
+    """Seconds that each member may take. Default: no limit of its own.
+
+    In any case, where the evaluation is about to time out and `quorum` members have answered, the panel answers without
+    the others.
+    """
+    on_fail: JudgeCallback | None = field(default=None, compare=False)
+    """Called when a run that was judged online does not pass."""
+    on_result: JudgeCallback | None = field(default=None, compare=False)
+    """Called with every result of a run that was judged online."""
 
     def __post_init__(self) -> None:
         self.members = checked_members(self.members, 'Panel', self.name)
-        if self.combine not in get_args(Combine):
-            allowed = ', '.join(repr(each) for each in get_args(Combine))
-            raise ConfigurationError(f'combine must be one of {allowed}, got {self.combine!r}.')
+        if self.vote_timeout is not None:
+            check_seconds('vote_timeout', self.vote_timeout)
+        check_callbacks(self, self.members)
+        check_choice('combine', self.combine, get_args(Combine))
         self._check_quorum()
         self._check_threshold()
         self._check_kinds()
@@ -111,8 +126,10 @@ class Panel(Grader):
         }
 
     def build_serialization_arguments(self) -> dict[str, Any]:
-        """The settings, with the members as specs."""
-        return {**super().build_serialization_arguments(), 'members': [member.as_spec() for member in self.members]}
+        """The settings, with the members as specs and without callbacks."""
+        arguments = super().build_serialization_arguments()
+        arguments['members'] = [member.as_spec() for member in self.members]
+        return {name: value for name, value in arguments.items() if name not in CALLBACKS}
 
     async def grade(self, case: JudgeCase) -> Verdict:
         """Ask all members at once, and combine what they say.
@@ -120,7 +137,9 @@ class Panel(Grader):
         Raises:
             JudgementError: If fewer than `quorum` members answered, or their answers cannot be combined.
         """
-        answers = await ask_all(self.members, case)
+        voters = [partial(ask, Seated(member), case) for member in self.members]
+        poll = Poll(quorum=self._needed, vote_timeout=self.vote_timeout)
+        answers = await poll.take(voters, lambda answer: answer.error is None)
         self._check_answered(answers)
         value, passed = self._combined([answer.verdict for answer in answers if answer.verdict is not None])
         votes = tuple(answer.vote for answer in answers)
@@ -132,15 +151,18 @@ class Panel(Grader):
             agreement=agreement_of(votes),
         )
 
+    @property
+    def _needed(self) -> int:
+        return len(self.members) // 2 + 1 if self.quorum is None else self.quorum
+
     def _check_answered(self, answers: Sequence[Answer]) -> None:
         errors = [answer.error for answer in answers if answer.error is not None]
         answered = len(answers) - len(errors)
-        quorum = len(answers) // 2 + 1 if self.quorum is None else self.quorum
-        if answered < quorum:
+        if answered < self._needed:
             failed = ', '.join(f'{a.vote.judge} ({a.vote.error})' for a in answers if a.error is not None)
             raise JudgementError(
                 f'{self.get_default_evaluation_name()}: {answered} of {len(answers)} members gave a verdict, and quorum '
-                f'is {quorum}. Without a verdict: {failed}.'
+                f'is {self._needed}. Without a verdict: {failed}.'
             ) from cause_of(errors)
 
     def _combined(self, verdicts: Sequence[Verdict]) -> tuple[bool | float | str, bool | None]:

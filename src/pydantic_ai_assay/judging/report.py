@@ -41,7 +41,7 @@ class JudgeResult:
     """What came of judging one case."""
 
     status: EvaluationStatus
-    """`'scored'`, or `'failed'` where there is no verdict. A failed case is neither a 0 nor a fail."""
+    """`'scored'`, or where there is no verdict `'failed'` or `'timed_out'`. That is neither a 0 nor a fail."""
     index: int = 0
     """The place of the case among those that were judged together."""
     name: str | None = None
@@ -68,7 +68,7 @@ class JudgeResult:
         """The result that an answer stands for."""
         verdict = answer.verdict
         return cls(
-            status='failed' if verdict is None else 'scored',
+            status='scored' if verdict is not None else 'timed_out' if answer.is_late else 'failed',
             index=index,
             name=None if case.name is None else str(case.name),
             output=_text_of(case.output),
@@ -97,6 +97,17 @@ class JudgeResult:
         return self.usage.cost
 
     @property
+    def score(self) -> int | float | None:
+        """The value, where that is a number; passing or not is no number."""
+        return None if isinstance(self.value, bool | str) else self.value
+
+    @property
+    def model(self) -> str | None:
+        """Name of the model that answered; `None` where none did, or several: those are `models`."""
+        models = self.models
+        return models[0] if len(models) == 1 else None
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Names of the models that answered, each once."""
         return Judgement(votes=self.votes).models
@@ -114,6 +125,8 @@ class JudgeReport:
     """The judge's name."""
     version: str | None = None
     """The judge's version, if it has one."""
+    fingerprint: str | None = None
+    """What tells the judge from one that may come to other verdicts; `None` in files of earlier versions."""
     results: tuple[JudgeResult, ...] = field(repr=False)
     """One result per case, in the order of the cases."""
     duration: float
@@ -144,8 +157,7 @@ class JudgeReport:
     @cached_property
     def scores(self) -> tuple[float, ...]:
         """The scores that are numbers, from low to high. Passing or not is no number."""
-        values = (result.value for result in self.results)
-        return tuple(sorted(float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)))
+        return tuple(sorted(float(result.score) for result in self.results if result.score is not None))
 
     @property
     def mean(self) -> float | None:

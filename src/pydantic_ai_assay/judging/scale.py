@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import statistics
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeGuard, cast
 
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
+from ..checks import is_several
 from ..errors import ConfigurationError
 from ..runs.judgement import Vote
 
 __all__ = ('BinaryScale', 'LabelScale', 'NumberScale', 'Reading', 'Scale', 'make_scale')
+
+MAX = sys.float_info.max
+"""The greatest end of a scale."""
 
 _REASON = 'In one to three sentences, what decides the verdict. Written before the verdict.'
 
@@ -155,9 +159,10 @@ class NumberScale(Scale):
 
     def check(self, verdict: object) -> str | None:
         """What is wrong with a verdict that somebody else gave, if anything."""
-        if isinstance(verdict, int | float) and not isinstance(verdict, bool) and self.low <= verdict <= self.high:
-            return None
-        return f'it must be a number from {self.low} to {self.high}'
+        fits = (
+            _is_number(verdict) and self.low <= verdict <= self.high and (not self.is_whole or verdict == int(verdict))
+        )
+        return None if fits else f'it must be {self._kind.lower()} from {self.low} to {self.high}'
 
     def _read(self, value: Any, reason: str) -> Reading:
         score = min(max(value, self.low), self.high)
@@ -242,30 +247,36 @@ def _label_scale(
         raise ConfigurationError(
             f'threshold must be None where there are labels, got {threshold!r}; name those that pass in `passing`.'
         )
-    if isinstance(labels, str) or len(labels) < 2 or not all(map(_is_label, labels)):
-        raise ConfigurationError(f'labels must be at least two texts that are not empty, got {labels!r}.')
+    # A set has no order, and a tie goes to the label that comes first.
+    if not is_several(labels) or not isinstance(labels, Sequence) or len(labels) < 2 or not all(map(_is_label, labels)):
+        raise ConfigurationError(f'labels must be a list of at least two texts that are not blank, got {labels!r}.')
     if len(set(labels)) < len(labels):
         raise ConfigurationError(f'labels must all differ, got {labels!r}.')
-    if passing is not None and (isinstance(passing, str) or not set(passing) <= set(labels)):
-        raise ConfigurationError(f'passing must be a list of some of the labels {list(labels)!r}, got {passing!r}.')
-    return LabelScale(labels, None if passing is None else frozenset(passing))
+    if passing is None:
+        return LabelScale(labels, None)
+    if not is_several(passing) or not passing or not all(each in labels for each in passing):
+        raise ConfigurationError(
+            f'passing must be None or one or more of the labels {list(labels)!r}, in a list, got {passing!r}.'
+        )
+    return LabelScale(labels, frozenset(passing))
 
 
 def _number_scale(scale: tuple[Any, ...], threshold: object) -> NumberScale:
     if len(scale) != 2 or not all(map(_is_number, scale)) or not scale[0] < scale[1]:
         raise ConfigurationError(f'scale must be two finite numbers (low, high) with low < high, got {scale!r}.')
     low, high = scale
-    if threshold is not None and not (_is_number(threshold) and low <= cast(float, threshold) <= high):
+    if threshold is not None and not (_is_number(threshold) and low <= threshold <= high):
         raise ConfigurationError(f'threshold must be a number from {low} to {high}, got {threshold!r}.')
-    return NumberScale(low, high, cast('float | None', threshold))
+    return NumberScale(low, high, threshold)
 
 
 def _is_label(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and bool(value.strip())
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    # An integer beyond what a float can hold is above or below all floats.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX
 
 
 def _not_a_bool(value: object) -> object:

@@ -21,7 +21,7 @@ from pydantic_ai.messages import (
 from pydantic_evals.otel import SpanNode, SpanTree
 
 from .case import MISSING, JudgeCase
-from .excerpt import Excerpt, both_ends
+from .excerpt import Excerpt, both_ends, encode
 
 __all__ = ('Entry', 'Transcript', 'write_entries')
 
@@ -29,6 +29,10 @@ OUTPUT_TOOL_RESULT = 'Final result processed.'
 """What a run answers its model when that calls the tool that gives the output."""
 SHARE = 8
 """One entry gets at most this part of its section's characters."""
+MIN_LINE = 150
+"""Characters that one entry gets whatever its section has."""
+MAX_NAME = 100
+"""Characters of the name of an agent or a tool."""
 
 Nested = Mapping[str | None, Sequence[SpanNode]]
 """The spans of agents by the id of the tool call they ran in."""
@@ -71,13 +75,17 @@ class Transcript:
         return list(_entries(self._messages[: self._start], {}, None, with_tools=with_tools))
 
     def system_prompts(self) -> list[str]:
-        """The system prompts and instructions of the turn that is judged, or else of the ones before."""
-        texts: dict[str, None] = {}
-        for message in self._messages:
-            if isinstance(message, ModelRequest):
-                prompts = [part.content for part in message.parts if isinstance(part, SystemPromptPart)]
-                texts.update(dict.fromkeys(filter(None, [*prompts, message.instructions])))
-        return list(texts)
+        """The system prompts and instructions that the model of the turn that is judged saw, each once.
+
+        A model sees the system prompts of the turns before as well, and no instructions but those of its own turn.
+        """
+        requests = [message for message in self._messages if isinstance(message, ModelRequest)]
+        prompts = [part.content for each in requests for part in each.parts if isinstance(part, SystemPromptPart)]
+        own = [each.instructions for each in self._messages[self._start :] if isinstance(each, ModelRequest)]
+        if not own:
+            # All that is known of the turn is what came before it.
+            own = [each.instructions for each in requests if each.instructions][-1:]
+        return list(dict.fromkeys(text for text in [*prompts, *own] if text))
 
     def steps(self) -> list[Entry]:
         """What was done between the prompt and the output, by nested agents too."""
@@ -94,23 +102,29 @@ class Transcript:
 
 def write_entries(entries: Sequence[Entry], excerpt: Excerpt) -> str:
     """Write entries, the first and the last ones if there are too many."""
-    most = max(excerpt.limit // SHARE, 1)
-
-    def write(entry: Entry, room: int) -> tuple[str, int]:
-        line = _line(entry, excerpt, min(room, most))
-        return line, len(line) + 1
-
-    lines, _ = both_ends(entries, excerpt.limit, write, lambda count: f'… [{count} entries left out] …')
+    most = max(excerpt.limit // SHARE, MIN_LINE)
+    lines = both_ends(
+        entries,
+        excerpt.limit,
+        1,
+        lambda entry, room: _line(entry, excerpt, min(room, most)),
+        lambda count: excerpt.left_out(count, 'entries'),
+    )
+    # So many characters are enough for the mark.
+    assert lines is not None
     return '\n'.join(lines)
 
 
-def _line(entry: Entry, excerpt: Excerpt, room: int) -> str:
+def _line(entry: Entry, excerpt: Excerpt, room: int) -> str | None:
     value = entry.value
     if entry.what in ('user', 'assistant') and not isinstance(value, str):
         value = '\n'.join(excerpt.prompt_texts(value))
     about = {'agent': entry.agent, 'tool': entry.tool}
-    keys = ''.join(f'{json.dumps(key)}: {json.dumps(name)}, ' for key, name in about.items() if name is not None)
-    return f'{{{keys}{json.dumps(entry.what)}: {excerpt.json(value, room)}}}'
+    names = {key: encode(excerpt.cut(name, MAX_NAME)) for key, name in about.items() if name is not None}
+    start = ''.join(f'"{key}": {name}, ' for key, name in names.items())
+    start = f'{{{start}{encode(excerpt.cut(entry.what, MAX_NAME))}: '
+    written = excerpt.json(value, room - len(start) - 1)
+    return None if written is None else f'{start}{written}}}'
 
 
 def _entries(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from opentelemetry import trace
@@ -16,15 +17,20 @@ from pydantic_evals.online import disable_evaluation
 
 from .._upstream import CURRENT_TASK_RUN
 from ..runs.active import CURRENT
+from ..runs.cancellation import is_cancelled
 from ..runs.clock import TIMEKEEPER
 from ..runs.judgement import OpenVote, Vote, current_log
 from ..runs.spans import shorten
 from .case import JudgeCase
 from .model import JudgeModel
+from .poll import Poll, is_late, seat
 from .prompt import PromptMaker
 from .scale import Reading, Scale
 
-__all__ = ('Voter',)
+__all__ = ('Polled', 'Voter')
+
+Polled = tuple[Vote, Exception | None]
+"""A vote, and the error where it has no value."""
 
 MAX_REASON = 20_000
 """Characters to which a reason is shortened."""
@@ -82,7 +88,22 @@ class Voter:
     retries: int
     """How often it is asked again for an answer that is valid."""
 
-    async def ask(self, case: JudgeCase, *, sample: int) -> tuple[Vote, Exception | None]:
+    async def poll(self, case: JudgeCase, *, samples: int, quorum: int, vote_timeout: float | None) -> list[Polled]:
+        """Ask as often as there are samples, at once.
+
+        Args:
+            case: The case.
+            samples: How many votes there are.
+            quorum: How many are needed.
+            vote_timeout: Seconds that each may take; `None` for no limit but that of the evaluation.
+
+        Returns:
+            The votes, those that did not come in time included, in the order of the samples.
+        """
+        voters = [partial(self.ask, case, sample=sample) for sample in range(samples)]
+        return await Poll(quorum=quorum, vote_timeout=vote_timeout).take(voters, lambda polled: polled[1] is None)
+
+    async def ask(self, case: JudgeCase, *, sample: int) -> Polled:
         """Ask once, and note the vote in the log of the current evaluation, also where it failed or was cancelled.
 
         Returns:
@@ -94,7 +115,7 @@ class Voter:
             # A timeout ends the evaluation at once, and the call a moment later.
             log.add(OpenVote(judge=self.judge, usage=ballot.usage, so_far=ballot.vote))
         try:
-            with self._span(case, sample, ballot):
+            with seat(), self._span(case, sample, ballot):
                 ready = await self.model.ready()
                 prompt = self.prompts.make(case, takes=ready.takes)
                 with capture_run_messages() as ballot.messages:
@@ -111,7 +132,7 @@ class Voter:
                     )
                 ballot.reading = self.scale.read(result.output)
         except BaseException as error:
-            ballot.error = error
+            ballot.error = TimeoutError() if is_cancelled(error) and is_late() else error
             if not isinstance(error, Exception):
                 raise
             failed = error

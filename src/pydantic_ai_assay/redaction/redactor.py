@@ -30,6 +30,8 @@ RedactionKind = Literal['secret', 'email', 'iban', 'credit_card', 'us_ssn', 'ip_
 REDACTION_KINDS: tuple[RedactionKind, ...] = get_args(RedactionKind)
 
 _ESCAPED_SPACE = re.compile(r'\\(?:[nrt]|u00a0|xa0)')
+# Latin, Arabic, Persian and Hindi digits that are not those of ASCII.
+_DIGITS = {first + n: str(n) for first in (0xFF10, 0x0660, 0x06F0, 0x0966) for n in range(10)}
 _FINDERS: dict[RedactionKind, Callable[[str], Iterator[tuple[int, int]]]] = {
     'secret': find_secrets,
     'email': find_emails,
@@ -88,6 +90,8 @@ class Redactor:
         """Put marks in place of what is found in a text."""
         # In JSON and in the text of errors, words may begin right after a line break that is written as two letters.
         view = _ESCAPED_SPACE.sub(lambda match: ' ' * len(match[0]), text)
+        if not view.isascii():
+            view = view.translate(_DIGITS)
         found = sorted(
             (start, rank, end) for rank, kind in enumerate(self._kinds) for start, end in self._find(kind, view)
         )

@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 from .names import UnknownNameError
 from .report import Report, ReportResult, ReportSection
 
-__all__ = ('Bound', 'Unmet', 'bound_of', 'unmet_bounds', 'unmet_coverage')
+__all__ = ('Bound', 'Unmet', 'bound_of', 'scale_of', 'unmet_bounds', 'unmet_coverage')
 
 _Number = tuple[str, ReportSection, ReportResult]
 
@@ -51,6 +51,25 @@ def bound_of(text: str) -> Bound:
     if not name.strip() or not isfinite(number):
         raise ConfigurationError(f"a bound must be a name and a number, such as 'polite=0.9', got {text!r}.")
     return Bound(name=name.strip(), least=number)
+
+
+def scale_of(text: str) -> tuple[str, tuple[float, float]]:
+    """The least and the greatest number that a result can have, such as `'stars=1..5'`, with the result's name.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
+    name, _, ends = text.rpartition('=')
+    least, _, greatest = ends.partition('..')
+    try:
+        scale = float(least), float(greatest)
+    except ValueError:
+        scale = float('nan'), float('nan')
+    if not name.strip() or not (isfinite(scale[0]) and isfinite(scale[1]) and scale[0] < scale[1]):
+        raise ConfigurationError(
+            f"a scale must be a name, the least and a greater number, such as 'stars=1..5', got {text!r}."
+        )
+    return name.strip(), scale
 
 
 def unmet_bounds(report: Report, bounds: Sequence[Bound], evaluators: Iterable[str] = ()) -> tuple[Unmet, ...]:

@@ -24,6 +24,9 @@ __all__ = ('DEFAULT_BY', 'make_report', 'read_report')
 
 DEFAULT_BY: tuple[ReportBy, ...] = ('agent', 'evaluator')
 
+Bounds = Mapping[str, tuple[float, float]]
+"""The least and the greatest score that are possible, by the name of the result."""
+
 _Key = tuple[GroupValue, ...]
 
 
@@ -35,6 +38,7 @@ def read_report(
     where: AggregateFilter | None = None,
     level: float = LEVEL,
     pool: bool = False,
+    bounds: Bounds | None = None,
 ) -> Report:
     """Make a report from what is in a store: `store.ask(read_report, window)`, or `await store.ask_async(...)`.
 
@@ -45,14 +49,16 @@ def read_report(
         where: What to report on.
         level: The level of the intervals.
         pool: Whether to take scores of different fingerprints together.
+        bounds: For results that are numbers, the least and the greatest that are possible, by the name of the result. With
+            them the interval of a mean holds for few scores, and there is one where all scores are the same.
 
     Raises:
-        ConfigurationError: If the level is none.
+        ConfigurationError: If the level is none, or a score lies outside its bounds.
     """
     check_level(level)
     columns = ('evaluator', 'version', 'fingerprint', 'label', *columns_of(by).values())
     sums = reader.aggregates(window.since, window.until, by=columns, step=step_of(by), where=where)
-    return make_report(sums, window, by=by, level=level, pool=pool)
+    return make_report(sums, window, by=by, level=level, pool=pool, bounds=bounds)
 
 
 def make_report(
@@ -62,6 +68,7 @@ def make_report(
     by: Sequence[ReportBy] = DEFAULT_BY,
     level: float = LEVEL,
     pool: bool = False,
+    bounds: Bounds | None = None,
 ) -> Report:
     """Make a report from sums in which at least what `by` names, evaluators, fingerprints and labels are told apart."""
     groups: dict[_Key, list[Aggregate]] = {}
@@ -73,7 +80,9 @@ def make_report(
         by=tuple(by),
         level=level,
         is_pooled=pool,
-        sections=tuple(_section(dict(zip(by, key, strict=True)), group, level, pool) for key, group in ordered),
+        sections=tuple(
+            _section(dict(zip(by, key, strict=True)), group, level, pool, bounds or {}) for key, group in ordered
+        ),
         changes=tuple(_changes([each for group in groups.values() for each in group], 'agent' in by)),
     )
 
@@ -95,19 +104,19 @@ def _rank(value: GroupValue) -> tuple[Any, ...]:
 
 
 def _section(
-    group: Mapping[ReportBy, GroupValue], sums: Sequence[Aggregate], level: float, pool: bool
+    group: Mapping[ReportBy, GroupValue], sums: Sequence[Aggregate], level: float, pool: bool, bounds: Bounds
 ) -> ReportSection:
     ended = [each for each in sums if each.kind == 'outcome']
     return ReportSection(
         group={name: value for name, value in group.items() if name != 'evaluator'},
         evaluator=str(group['evaluator']),
         coverage=sum((_coverage(each) for each in ended), Coverage()),
-        results=tuple(_results(sums, level, pool)),
+        results=tuple(_results(sums, level, pool, bounds)),
         effort=sum(map(_effort, ended), Effort()),
     )
 
 
-def _results(sums: Sequence[Aggregate], level: float, pool: bool) -> Iterable[ReportResult]:
+def _results(sums: Sequence[Aggregate], level: float, pool: bool, bounds: Bounds) -> Iterable[ReportResult]:
     results: dict[tuple[str, ResultKind], list[Aggregate]] = {}
     for each in sums:
         if each.kind != 'outcome':
@@ -122,7 +131,9 @@ def _results(sums: Sequence[Aggregate], level: float, pool: bool) -> Iterable[Re
         scored = [_scored_series(each) for each in of_one if kind == 'label' or not each.label]
         labels = sorted({each.label or '' for each in of_one}) if kind == 'label' else [None]
         for label in labels:
-            made = estimate_series([*scored, *lost], result=name, label=label, pool=pool, level=level)
+            made = estimate_series(
+                [*scored, *lost], result=name, label=label, pool=pool, bounds=bounds.get(name), level=level
+            )
             for estimate in made.estimates:
                 yield ReportResult(name=name, label=label, estimate=estimate, left_out=left_out)
     if not results:

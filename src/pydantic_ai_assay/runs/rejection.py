@@ -19,7 +19,7 @@ class OutputRejected(AssayError):
         self.outcomes = tuple(outcomes)
         """The outcomes of the evaluators that refused the output."""
         refusals = '; '.join(f'{outcome.evaluator} {_reason(outcome)}' for outcome in outcomes)
-        raised = '' if error is None else f' Its replacement could not be made: {describe(error)}.'
+        raised = '' if error is None else f' Its replacement could not be made: {describe(error).rstrip(".")}.'
         super().__init__(f'The output was refused: {refusals}.{why and f" {why}"}{raised}')
 
     @property

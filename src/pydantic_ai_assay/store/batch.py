@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, case, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..runs.outcome import EvaluationStatus
-from .entry import Entry, PreparedOutcome, spec_text
+from .entry import OUTCOME_NAMES, Entry, PreparedOutcome, spec_text
 from .schema import AGGREGATES, CELLS, CONTENTS, EVALUATORS, MARKS, OUTCOMES, RUNS, TAGS, WRITERS
 from .tally import SUM_NAMES, Cell, Tally
 
@@ -78,15 +78,14 @@ class BatchWriter:
         outcomes, unknown = self._new_outcomes(connection, batch.entries, numbers, new_runs)
         self._resolve_evaluators(connection, outcomes, batch.counts, now)
         tally = self._tally(outcomes, batch.counts)
-        rows: list[dict[str, Any]] = [
-            {**outcome.row, 'id': outcome_number + index, 'run': run, 'evaluator': self._evaluators[outcome.evaluator]}
+        rows = [
+            (outcome_number + index, run, self._evaluators[outcome.evaluator], *outcome.values)
             for index, (run, outcome) in enumerate(outcomes)
         ]
-        if rows:
-            _insert_all(connection, OUTCOMES, rows)
+        _insert_all(connection, OUTCOMES, ('id', 'run', 'evaluator', *OUTCOME_NAMES), rows)
         self._add_sums(connection, tally)
-        size = sum(len(each.content) + len(each.spans or b'') for each in new_runs)
-        size += sum(len(row['detail'] or b'') for row in rows)
+        size = sum([len(each.content) + len(each.spans or b'') for each in new_runs])
+        size += sum([outcome.detail_bytes for _, outcome in outcomes])
         connection.execute(
             update(MARKS).values(
                 runs=MARKS.c.runs + len(new_runs), outcomes=MARKS.c.outcomes + len(rows), bytes=MARKS.c.bytes + size
@@ -111,29 +110,29 @@ class BatchWriter:
     ) -> tuple[dict[str, int], list[Entry]]:
         """Write the runs that are not there. Returns the numbers of all, and those that are new."""
         numbers: dict[str, int] = {}
-        for chunk in _chunks(dict.fromkeys(entry.run_id for entry in entries)):
-            found = connection.execute(select(RUNS.c.run_id, RUNS.c.id).where(RUNS.c.run_id.in_(chunk)))
-            numbers.update((run_id, run) for run_id, run in found)
+        for chunk in _chunks({entry.run_id: None for entry in entries}):
+            marks = ', '.join([_mark(connection)] * len(chunk))
+            statement = f'SELECT run_id, id FROM {RUNS.name} WHERE run_id IN ({marks})'
+            numbers.update(map(tuple, connection.exec_driver_sql(statement, tuple(chunk))))
         new: list[Entry] = []
         for entry in entries:
             if entry.run is not None and entry.run_id not in numbers:
                 numbers[entry.run_id] = number
                 number += 1
                 new.append(entry)
-        if new:
-            _insert_all(connection, RUNS, [{**(each.run or {}), 'id': numbers[each.run_id]} for each in new])
-            _insert_all(
-                connection,
-                CONTENTS,
-                [{'run': numbers[each.run_id], 'content': each.content, 'spans': each.spans} for each in new],
-            )
+        rows = [each.run or {} for each in new]
+        contents = [(numbers[each.run_id], each.content, each.spans) for each in new]
         tags = [
-            {'run': numbers[each.run_id], 'tag': tag, 'started_at': (each.run or {})['started_at']}
-            for each in new
+            (numbers[each.run_id], tag, row['started_at'])
+            for each, row in zip(new, rows, strict=True)
             for tag in each.tags
         ]
-        if tags:
-            _insert_all(connection, TAGS, tags)
+        # They were all made by the same function, with their values in the same order.
+        names = tuple(rows[0]) if rows else ()
+        numbered = [(numbers[row['run_id']], *row.values()) for row in rows]
+        _insert_all(connection, RUNS, ('id', *names), numbered)
+        _insert_all(connection, CONTENTS, ('run', 'content', 'spans'), contents)
+        _insert_all(connection, TAGS, ('run', 'tag', 'started_at'), tags)
         return numbers, new
 
     def _new_outcomes(
@@ -175,8 +174,10 @@ class BatchWriter:
         wanted = {(name, fingerprint): None for _, _, name, fingerprint, _ in counts}
         described: dict[tuple[str, str], PreparedOutcome] = {}
         for _, outcome in outcomes:
+            if outcome.evaluator in self._described:
+                continue
             wanted[outcome.evaluator] = None
-            if outcome.evaluator not in self._described and (outcome.spec or outcome.version) is not None:
+            if (outcome.spec or outcome.version) is not None:
                 first = described.setdefault(outcome.evaluator, outcome)
                 if first.spec is None:
                     described[outcome.evaluator] = outcome
@@ -235,15 +236,24 @@ def _take_numbers(connection: Connection, batch: Batch) -> tuple[int, int]:
     return last_run - runs + 1, last_outcome - outcomes + 1
 
 
-def _insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+def _insert_all(connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows, past the preparation of each parameter, which none of their types needs and which takes longer."""
-    compiled: Any = insert(table).compile(dialect=connection.dialect, column_keys=list(rows[0]))
-    parameters: Any = rows
-    if compiled.positional:
-        parameters = list(map(itemgetter(*compiled.positiontup), rows))
-    connection.exec_driver_sql(compiled.string, parameters)
+    if rows:
+        connection.exec_driver_sql(_insertion(table.name, names, _mark(connection)), list(rows))
 
 
+@cache
+def _insertion(table: str, names: tuple[str, ...], mark: str) -> str:
+    columns = ', '.join(f'"{name}"' for name in names)
+    return f'INSERT INTO {table} ({columns}) VALUES ({", ".join([mark] * len(names))})'
+
+
+def _mark(connection: Connection) -> str:
+    """What stands for a parameter."""
+    return '?' if connection.dialect.name == 'sqlite' else '%s'
+
+
+@cache
 def _adding(dialect: str) -> Any:
     """A statement that adds sums to those that are there."""
     statement: Any = (sqlite if dialect == 'sqlite' else postgresql).insert(AGGREGATES)

@@ -14,7 +14,11 @@ _PLAIN, _DICTIONARY_1 = b'\x00', b'\x01'
 """The first byte says how the rest was made. Documents that were once written must stay readable: never reuse one."""
 _WORTHWHILE = 400
 """Bytes from which compressing saves more than it costs."""
+MAX_DIGITS = 4_000
+"""Digits of an integer up to which Python reads it whatever its settings; longer ones stay texts."""
 _LEVEL = 6
+_SMALL = 6_000
+"""Bytes up to which a document and the dictionary fit into a small window, which is quicker to set up."""
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(',', ':'))
 # What runs have in common, most frequent last, so that even a short one is much smaller than its JSON.
 _WORDS_1 = (
@@ -39,13 +43,18 @@ _WORDS_1 = (
     b'"kind":"response","outcome":"success","retry":null,"part_kind":"tool-return"}],"timestamp":"2026-',
 )
 _DICTIONARIES = {_DICTIONARY_1: b''.join(_WORDS_1)}
+_FOR_SMALL = zlib.compressobj(3, wbits=13, memLevel=6, zdict=_DICTIONARIES[_DICTIONARY_1])
+"""Has read the dictionary: a copy need not read it again."""
 
 
 def pack(document: bytes) -> bytes:
     """Compress a document."""
     if len(document) < _WORTHWHILE:
         return _PLAIN + document
-    compressor = zlib.compressobj(_LEVEL, zdict=_DICTIONARIES[_DICTIONARY_1])
+    if len(document) <= _SMALL:
+        compressor = _FOR_SMALL.copy()
+    else:
+        compressor = zlib.compressobj(_LEVEL, zdict=_DICTIONARIES[_DICTIONARY_1])
     return _DICTIONARY_1 + compressor.compress(document) + compressor.flush()
 
 
@@ -69,4 +78,13 @@ def unpack(data: bytes) -> Any:
     if kind != _PLAIN:
         decompressor = zlib.decompressobj(zdict=_DICTIONARIES[kind])
         document = decompressor.decompress(document) + decompressor.flush()
-    return json.loads(document.decode(errors='surrogatepass'))
+    text = document.decode(errors='surrogatepass')
+    try:
+        return json.loads(text)
+    except ValueError:
+        # Whoever wrote a number may write more digits than Python reads.
+        return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MAX_DIGITS else digits

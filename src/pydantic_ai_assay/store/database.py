@@ -15,13 +15,22 @@ from sqlalchemy.pool import NullPool
 
 from ..errors import describe
 from .errors import StoreError, StoreUnavailableError
-from .url import asynchronous_url, file_of, store_url
+from .url import asynchronous_url, file_of, shown_url, store_url
 
 __all__ = ('Database', 'is_away')
 
 BUSY_SECONDS = 5.0
 """Seconds for which a connection to SQLite waits for another one's transaction, unless the URL has a `timeout`."""
 CONNECT_SECONDS = 10
+_PRAGMAS = (
+    'journal_mode=WAL',
+    'synchronous=NORMAL',
+    'foreign_keys=ON',
+    'cache_size=-16000',
+    # A page that several batches change is copied from the log to the database once: in pages of 4 KB.
+    'wal_autocheckpoint=4000',
+)
+"""What is set on each connection to SQLite: with this, a process that is killed loses no batch that was committed."""
 WRITES = 'assay_writes'
 _AWAY_STATES = ('08', '53', '57P', '58', '55P03', '40', '25006')
 """SQLSTATEs, or their beginnings, of a server that is gone, full, ending, locked or read-only."""
@@ -36,7 +45,7 @@ class Database:
         self.url: URL = store_url(url)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({self.url.render_as_string(hide_password=True)!r})'
+        return f'{type(self).__name__}({self.shown!r})'
 
     @property
     def is_sqlite(self) -> bool:
@@ -77,7 +86,7 @@ class Database:
             StoreUnavailableError: If the database is away, locked or full.
             StoreError: If it refuses what is written.
         """
-        with explained(self), self.engine.connect() as connection:
+        with explained(self), self._connected() as connection:
             connection = connection.execution_options(**{WRITES: True})
             with connection.begin():
                 yield connection
@@ -91,8 +100,20 @@ class Database:
             StoreError: If it refuses.
         """
         self.require_file()
-        with explained(self), self.engine.connect() as connection, connection.begin():
+        with explained(self), self._connected() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def _connected(self) -> Generator[Connection]:
+        engine = self.engine
+        pool = engine.pool
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            if engine.pool is not pool:
+                # Another thread has closed the connections meanwhile, and this one went back to those.
+                pool.dispose()
 
     def require_file(self) -> None:
         """Look for the file of an SQLite database: to connect would make one.
@@ -106,8 +127,8 @@ class Database:
 
     @property
     def shown(self) -> str:
-        """The URL, without its password."""
-        return self.url.render_as_string(hide_password=True)
+        """The URL as users write it, without its password."""
+        return shown_url(self.url)
 
     def close(self) -> None:
         """Close the connections that are open."""
@@ -128,7 +149,11 @@ def explained(database: Database) -> Generator[None]:
         yield
     except DBAPIError as error:
         message = f'The store {database.shown} raised {describe(error.orig)}'
-        raise (StoreUnavailableError if is_away(error) else StoreError)(message) from error
+        if is_away(error):
+            raise StoreUnavailableError(
+                f'{message}. See that it can be reached, is not locked, and has room.'
+            ) from error
+        raise StoreError(message) from error
 
 
 def is_away(error: DBAPIError) -> bool:
@@ -148,7 +173,7 @@ def _set_up_sqlite(engine: Engine) -> None:
         # The driver would begin transactions by itself, too late for locks and not at all for tables.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ('journal_mode=WAL', 'synchronous=NORMAL', 'foreign_keys=ON', 'cache_size=-16000'):
+        for pragma in _PRAGMAS:
             cursor.execute(f'PRAGMA {pragma}')
         cursor.close()
 

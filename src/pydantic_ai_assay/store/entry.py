@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import islice
 from typing import Any, cast
 
 from pydantic import TypeAdapter
@@ -23,13 +25,26 @@ from .tally import Cell, Contribution, Observed
 from .text import clean_text, path_text, preview_text, safe_repr, short_text
 from .values import ValueEncoder
 
-__all__ = ('Entry', 'PreparedOutcome', 'encode_entry', 'encode_outcome', 'micros', 'row_of', 'spec_text')
+__all__ = (
+    'OUTCOME_NAMES',
+    'Entry',
+    'PreparedOutcome',
+    'encode_entry',
+    'encode_outcome',
+    'micros',
+    'row_of',
+    'size_of',
+    'spec_text',
+)
 
 MAX_VALUE = 2_000_000
 """Characters of one of a run's parts: its input, its output, its metadata."""
 MAX_MESSAGES = 8_000_000
 MAX_SPANS = 4_000_000
 MAX_TAGS = 50
+MAX_TAGS_SEEN = 1_000
+"""Members of `metadata['tags']` among which tags are looked for."""
+MAX_VARIANT_BITS = 500
 MAX_SCORE = 1e100
 """Greater scores cannot be summed with their squares; they are counted under a label."""
 OUT_OF_RANGE = '(out of range)'
@@ -38,6 +53,21 @@ _MICROSECOND = timedelta(microseconds=1)
 _USAGE = TypeAdapter(RunUsage)
 _ROW_BYTES = 400
 """What a row of a run or an outcome takes besides its large parts, with its indexes, by estimate."""
+OUTCOME_NAMES = (
+    'series',
+    'status',
+    'passed',
+    'score',
+    'probability',
+    'attempts',
+    'duration',
+    'waited',
+    'judge_cost',
+    'started_at',
+    'finished_at',
+    'detail',
+)
+"""The columns of an outcome that are known before it is written."""
 
 
 @dataclass(slots=True)
@@ -49,11 +79,12 @@ class PreparedOutcome:
     version: str | None
     spec: EvaluatorSpec | None
     series: str
-    row: dict[str, Any]
+    values: tuple[Any, ...]
+    """As in `OUTCOME_NAMES`."""
     minute: int
     cell: Cell
     contribution: Contribution
-    size: int
+    detail_bytes: int
 
 
 @dataclass(slots=True)
@@ -92,8 +123,13 @@ def encode_entry(run: RunRecord, outcomes: Sequence[EvaluationOutcome], now: dat
     row['bytes'] = len(content) + len(spans or b'')
     entry = Entry(run_id=row['run_id'], run=row, content=content, spans=spans, tags=_tags_of(run.metadata))
     entry.outcomes = [encode_outcome(outcome, run.record_content, row) for outcome in outcomes]
-    entry.size = _ROW_BYTES + row['bytes'] + sum(outcome.size for outcome in entry.outcomes)
+    entry.size = _ROW_BYTES + row['bytes'] + size_of(entry.outcomes)
     return entry
+
+
+def size_of(outcomes: Iterable[PreparedOutcome]) -> int:
+    """Bytes of outcomes, by estimate."""
+    return sum([_ROW_BYTES + outcome.detail_bytes for outcome in outcomes])
 
 
 def row_of(run: RunRecord, now: datetime) -> dict[str, Any]:
@@ -132,7 +168,10 @@ def _short(text: str | None) -> str | None:
 
 def _variant_of(metadata: Mapping[str, Any] | None) -> str | None:
     variant = (metadata or {}).get('variant')
-    return short_text(str(variant)) if isinstance(variant, str | int) else None
+    if isinstance(variant, str):
+        return short_text(variant)
+    # Python refuses to write longer ones.
+    return str(variant) if isinstance(variant, int) and variant.bit_length() <= MAX_VARIANT_BITS else None
 
 
 def _tags_of(metadata: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -141,7 +180,8 @@ def _tags_of(metadata: Mapping[str, Any] | None) -> tuple[str, ...]:
         tags = (tags,)
     if not isinstance(tags, Collection):
         return ()
-    texts = [short_text(tag) for tag in list(cast('Collection[object]', tags)) if isinstance(tag, str)]
+    seen = list(islice(cast('Collection[object]', tags), MAX_TAGS_SEEN))
+    texts = [short_text(tag) for tag in seen if isinstance(tag, str)]
     return tuple(dict.fromkeys(texts))[:MAX_TAGS]
 
 
@@ -201,7 +241,11 @@ def _content_of(run: RunRecord) -> bytes:
 
 
 def _encoded(value: Any) -> Any:
-    if value is None or (type(value) is str and len(value) <= MAX_VALUE):
+    # Most values are one of these, which encoding would not change.
+    if value is None or value is True or value is False:
+        return value
+    cls = cast('type[Any]', type(value))
+    if (cls is str and len(value) <= MAX_VALUE) or (cls is dict and not value):
         return value
     return ValueEncoder(MAX_VALUE)(value)
 
@@ -233,47 +277,52 @@ def encode_outcome(
     evaluator = short_text(outcome.evaluator), short_text(outcome.fingerprint or '')
     series = short_text(series)
     observed = _observed(outcome)
-    row: dict[str, Any] = {
-        'series': series,
-        'status': outcome.status,
-        'passed': outcome.passed,
-        'score': next((each.value for each in observed if each.kind == 'score' and not each.label), None),
-        'probability': outcome.probability,
-        'attempts': outcome.attempts,
-        'duration': outcome.duration,
-        'waited': outcome.waited,
-        'judge_cost': None if cost is None else float(cost),
-        'started_at': run['started_at'],
-        'finished_at': micros(outcome.finished_at),
-        'detail': detail,
-    }
-    cell = Cell(
-        series, run['target'], run['path'], *evaluator, 'outcome', '', '', run['variant'] or '', run['model'] or ''
-    )
+    started_at, finished_at = run['started_at'], micros(outcome.finished_at)
     return PreparedOutcome(
         evaluator=evaluator,
         version=_short(outcome.evaluator_version),
         spec=_source_of(outcome),
         series=series,
-        row=row,
-        minute=run['started_at'] // 60_000_000 * 60,
-        cell=cell,
-        contribution=Contribution(
-            status=outcome.status,
-            weight=1.0 / outcome.probability,
-            finished_at=row['finished_at'],
-            taken=(outcome.duration, outcome.waited, *_judging(judgement, outcome.attempts)),
-            observed=observed,
+        values=(
+            series,
+            outcome.status,
+            outcome.passed,
+            _score_in(observed),
+            outcome.probability,
+            outcome.attempts,
+            outcome.duration,
+            outcome.waited,
+            None if cost is None else float(cost),
+            started_at,
+            finished_at,
+            detail,
         ),
-        size=_ROW_BYTES + len(detail or b''),
+        minute=started_at // 60_000_000 * 60,
+        cell=_cell(series, run['target'], run['path'], *evaluator, run['variant'] or '', run['model'] or ''),
+        contribution=Contribution(outcome.status, 1.0 / outcome.probability, finished_at, _taken(outcome), observed),
+        detail_bytes=0 if detail is None else len(detail),
     )
 
 
-def _judging(judgement: Judgement | None, attempts: int) -> tuple[float, ...]:
-    if judgement is None:
-        return 0.0, attempts, 0, 0, 0
-    usage = judgement.usage
-    return float(usage.cost or 0), attempts, usage.requests, usage.input_tokens, usage.output_tokens
+def _score_in(observed: Sequence[Observed]) -> float | None:
+    for each in observed:
+        if each.kind == 'score' and not each.label:
+            return each.value
+    return None
+
+
+@lru_cache(maxsize=1_000)
+def _cell(series: str, target: str, path: str, evaluator: str, fingerprint: str, variant: str, model: str) -> Cell:
+    """The cell of outcomes. Those of one evaluator are mostly of the same."""
+    return Cell(series, target, path, evaluator, fingerprint, 'outcome', '', '', variant, model)
+
+
+def _taken(outcome: EvaluationOutcome) -> tuple[float, ...]:
+    taken = outcome.duration, outcome.waited, outcome.attempts
+    if outcome.judgement is None:
+        return taken
+    usage = outcome.judgement.usage
+    return *taken, float(usage.cost or 0), usage.requests, usage.input_tokens, usage.output_tokens
 
 
 def _observed(outcome: EvaluationOutcome) -> list[Observed]:
@@ -298,7 +347,7 @@ def _detail_of(outcome: EvaluationOutcome) -> bytes | None:
     if outcome.results:
         document['results'] = [[each.name, _encoded(each.value), _encoded(each.reason)] for each in outcome.results]
         versions = [each.evaluator_version for each in outcome.results]
-        if any(version != outcome.evaluator_version for version in versions):
+        if versions.count(outcome.evaluator_version) != len(versions):
             document['versions'] = versions
     if outcome.failure is not None:
         failure, encoder = outcome.failure, ValueEncoder(MAX_VALUE)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
-from sqlalchemy import Connection, func, select, text, tuple_
+from sqlalchemy import Connection, func, select, text, tuple_, union
 
 from ..errors import ConfigurationError
+from ..runs.outcome import EVALUATION_STATUSES, EvaluationStatus
 from .aggregation import AggregateBy, AggregateFilter, Step, aggregate_of, aggregates_query
 from .errors import UnknownRunError
 from .rows import Aggregate, Feedback, Page, RunSummary, StoredEvaluator, StoredOutcome, StoredRun, StoreInfo
-from .run_filter import RunFilter, RunOrder
+from .run_filter import Judged, RunFilter, RunKeys, RunOrder, check_among
 from .schema import CONTENTS, EVALUATORS, FEEDBACK, MARKS, METADATA, OUTCOMES, REVISION, RUNS, TAGS
 from .stored_run import evaluator_of, feedback_of, moment, outcome_of, record_of, summary_of
 from .text import short_text
@@ -22,6 +23,8 @@ from .text import short_text
 __all__ = ('Reader',)
 
 MAX_LIMIT = 10_000
+_EVALUATIONS, _FEEDBACK = 'evaluations', 'feedback'
+"""What a cursor is of, where it is not of runs in an order."""
 _OUTCOME_COLUMNS = (
     OUTCOMES.c.id.label('number'),
     OUTCOMES.c.series,
@@ -72,8 +75,7 @@ class Reader:
             ConfigurationError: If an argument cannot be what it says.
         """
         _check_limit(limit)
-        if order not in get_args(RunOrder):
-            raise ConfigurationError(f'order must be one of {", ".join(map(repr, get_args(RunOrder)))}, got {order!r}.')
+        check_among('order', order, get_args(RunOrder))
         where = where or RunFilter()
         found = self._keys_of(where, order, limit + 1, None if cursor is None else _read_cursor(cursor, order))
         numbers: list[int] = [number for _, number in found[:limit]]
@@ -86,11 +88,8 @@ class Reader:
         self, where: RunFilter, order: RunOrder, limit: int, after: tuple[float, int] | None
     ) -> Sequence[tuple[Any, int]]:
         """What the runs of a page are ordered by, and their numbers."""
-        # The outcomes of one evaluator are in order in an index, and those of several are not.
-        evaluators = self._evaluator_numbers(where) if where.judged else (None,)
         found: set[tuple[Any, int]] = set()
-        for evaluator in evaluators:
-            keys = where.keys(order, evaluator)
+        for keys in self._all_keys(where, order):
             query = keys.query
             if after is not None:
                 place = tuple_(keys.by, keys.run)
@@ -100,13 +99,29 @@ class Reader:
             found.update((row[0], row[1]) for row in rows)
         return sorted(found, reverse=order != 'oldest')[:limit]
 
-    def _evaluator_numbers(self, where: RunFilter) -> Sequence[int]:
+    def _all_keys(self, where: RunFilter, order: RunOrder) -> Iterator[RunKeys]:
+        if not where.judged:
+            return iter([where.keys(order, None)])
+        evaluators = self._evaluator_numbers(where.evaluator, where.fingerprint)
+        judged = (each for evaluator in evaluators for each in Judged.all(evaluator, where.status, where.passed))
+        return (where.keys(order, each) for each in judged)
+
+    def _evaluator_numbers(self, name: str | None, fingerprint: str | None) -> Sequence[int]:
         query = select(EVALUATORS.c.id)
-        if where.evaluator is not None:
-            query = query.where(EVALUATORS.c.name == short_text(where.evaluator))
-        if where.fingerprint is not None:
-            query = query.where(EVALUATORS.c.fingerprint == short_text(where.fingerprint))
+        if name is not None:
+            query = query.where(EVALUATORS.c.name == short_text(name))
+        if fingerprint is not None:
+            query = query.where(EVALUATORS.c.fingerprint == short_text(fingerprint))
         return self._connection.execute(query).scalars().all()
+
+    def count_runs(self, where: RunFilter | None = None) -> int:
+        """How many runs there are for which conditions hold. Without any it is known, and else they are counted."""
+        if where is None or where == RunFilter():
+            return self._connection.execute(select(MARKS.c.runs)).scalar_one()
+        found = [keys.query.with_only_columns(keys.run.label('run')) for keys in self._all_keys(where, 'newest')]
+        if not found:
+            return 0
+        return self._connection.execute(select(func.count()).select_from(union(*found).subquery('found'))).scalar_one()
 
     def run(self, run_id: str) -> StoredRun:
         """All that was kept of a run, by its id or the beginning of it.
@@ -182,6 +197,47 @@ class Reader:
             rows = self._connection.execute(query).all()
         return tuple(map(outcome_of, rows))
 
+    def evaluations(
+        self,
+        evaluator: str,
+        *,
+        fingerprint: str | None = None,
+        status: EvaluationStatus | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[StoredOutcome]:
+        """A page of an evaluator's outcomes, by the time at which their runs started, the latest first.
+
+        Args:
+            evaluator: The name of the evaluator.
+            fingerprint: Its fingerprint; without one, the outcomes of all evaluators of this name.
+            status: How the evaluations ended.
+            limit: How many at most.
+            cursor: That of the page before.
+
+        Raises:
+            ConfigurationError: If an argument cannot be what it says.
+        """
+        _check_limit(limit)
+        check_among('status', status, EVALUATION_STATUSES)
+        place = OUTCOMES.c.started_at, OUTCOMES.c.id
+        parts = [
+            select(*place).where(*judged.conditions()).order_by(*(column.desc() for column in place)).limit(limit + 1)
+            for number in self._evaluator_numbers(evaluator, fingerprint)
+            for judged in Judged.all(number, status, None)
+        ]
+        if cursor is not None:
+            after = _read_cursor(cursor, _EVALUATIONS)
+            parts = [part.where(tuple_(*place) < after) for part in parts]
+        rows: list[Any] = [row for part in parts for row in self._connection.execute(part)]
+        found = sorted([(row.started_at, row.id) for row in rows], reverse=True)[: limit + 1]
+        numbers = [number for _, number in found[:limit]]
+        query = _OUTCOMES.where(OUTCOMES.c.id.in_(numbers))
+        known = {each.number: each for each in map(outcome_of, self._connection.execute(query))}
+        # A run may have been deleted in between.
+        items = tuple(known[number] for number in numbers if number in known)
+        return Page(items=items, cursor=_cursor(_EVALUATIONS, *found[limit - 1]) if len(found) > limit else None)
+
     def aggregates(
         self,
         since: datetime | timedelta,
@@ -217,13 +273,36 @@ class Reader:
 
     def feedback(self, *, run_id: str | None = None, name: str | None = None, limit: int = 100) -> tuple[Feedback, ...]:
         """The latest feedback: all, or that on one run, or by one name."""
+        return self.feedback_page(run_id=run_id, name=name, limit=limit).items
+
+    def feedback_page(
+        self, *, run_id: str | None = None, name: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[Feedback]:
+        """A page of feedback, the latest first: of all, or that on one run, or by one name.
+
+        Raises:
+            ConfigurationError: If an argument cannot be what it says.
+        """
         _check_limit(limit)
-        query = select(FEEDBACK).order_by(FEEDBACK.c.at.desc(), FEEDBACK.c.id.desc()).limit(limit)
+        place = FEEDBACK.c.at, FEEDBACK.c.id
+        query = select(FEEDBACK).order_by(*(column.desc() for column in place)).limit(limit + 1)
         if run_id is not None:
             query = query.where(FEEDBACK.c.run_id == short_text(run_id))
         if name is not None:
             query = query.where(FEEDBACK.c.name == short_text(name))
-        return tuple(map(feedback_of, self._connection.execute(query)))
+        if cursor is not None:
+            query = query.where(tuple_(*place) < _read_cursor(cursor, _FEEDBACK))
+        rows: Sequence[Any] = self._connection.execute(query).all()
+        last = rows[limit - 1] if len(rows) > limit else None
+        return Page(
+            items=tuple(map(feedback_of, rows[:limit])),
+            cursor=None if last is None else _cursor(_FEEDBACK, last.at, last.id),
+        )
+
+    def tags(self) -> dict[str, int]:
+        """The tags of the runs that are there, and how many runs have each, in the order of the alphabet."""
+        query = select(TAGS.c.tag, func.count()).group_by(TAGS.c.tag)
+        return dict(sorted((tag, number) for tag, number in self._connection.execute(query)))
 
     def _feedback_of(self, run: Any) -> tuple[Feedback, ...]:
         about = FEEDBACK.c.run_id == run.run_id
@@ -267,11 +346,11 @@ def _check_limit(limit: object) -> None:
         raise ConfigurationError(f'limit must be an integer from 1 to {MAX_LIMIT}, got {limit!r}.')
 
 
-def _cursor(order: RunOrder, by: Any, run: int) -> str:
+def _cursor(order: str, by: Any, run: int) -> str:
     return base64.urlsafe_b64encode(json.dumps([order, by, run]).encode()).decode()
 
 
-def _read_cursor(cursor: str, order: RunOrder) -> tuple[float, int]:
+def _read_cursor(cursor: str, order: str) -> tuple[float, int]:
     try:
         of, by, run = json.loads(base64.urlsafe_b64decode(cursor))
         if of == order and isinstance(by, int | float) and isinstance(run, int):

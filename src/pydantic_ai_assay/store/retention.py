@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,12 +49,20 @@ class Retention:
         """Whether there is a bound."""
         return self.age is not None or self.max_runs is not None or self.max_bytes is not None
 
-    def apply(self, database: Database, *, step: int = STEP) -> int:
-        """Delete the oldest runs until the rest is within the bounds. Returns how many there were."""
+    def apply(self, database: Database, *, step: int = STEP, on_progress: Callable[[int], object] | None = None) -> int:
+        """Delete the oldest runs until the rest is within the bounds. Returns how many there were.
+
+        Args:
+            database: Where they are.
+            step: How many runs are deleted in one transaction.
+            on_progress: Called after each, with how many have been deleted.
+        """
         before = None if self.age is None else micros(datetime.now(UTC) - self.age)
         deleted = 0
         while number := self._step(database, before, step):
             deleted += number
+            if on_progress is not None:
+                on_progress(deleted)
         return deleted
 
     def _step(self, database: Database, before: int | None, step: int) -> int:

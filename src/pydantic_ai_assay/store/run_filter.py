@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -15,10 +16,20 @@ from .entry import micros
 from .schema import FEEDBACK, OUTCOMES, RUNS, TAGS
 from .text import path_text, short_text
 
-__all__ = ('RunFilter', 'RunOrder')
+__all__ = ('Judged', 'RunFilter', 'RunKeys', 'RunOrder', 'check_among')
 
 RunOrder = Literal['newest', 'oldest', 'slowest', 'costliest']
 _ESCAPE = '\\'
+
+
+def check_among(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Check that a value is one of those allowed, or `None`.
+
+    Raises:
+        ConfigurationError: If it is not.
+    """
+    if value is not None and value not in allowed:
+        raise ConfigurationError(f'{name} must be one of {", ".join(map(repr, allowed))}, got {value!r}.')
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -29,6 +40,29 @@ class RunKeys:
     by: ColumnElement[Any]
     run: ColumnElement[int]
     is_ascending: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The outcomes of one evaluator that ended in one way: in order in an index, unlike those of several."""
+
+    evaluator: int
+    status: EvaluationStatus
+    passed: bool | None
+
+    @classmethod
+    def all(cls, evaluator: int, status: EvaluationStatus | None, passed: bool | None) -> list[Judged]:
+        """All ways in which the outcomes of an evaluator end that may have this status, and passed or failed."""
+        if passed is not None:
+            return [cls(evaluator, 'scored', passed)]
+        statuses = EVALUATION_STATUSES if status is None else (status,)
+        ends = (None, True, False)
+        return [cls(evaluator, each, end) for each in statuses for end in (ends if each == 'scored' else ends[:1])]
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What holds for them."""
+        passed = OUTCOMES.c.passed.is_(None) if self.passed is None else OUTCOMES.c.passed == self.passed
+        return [OUTCOMES.c.evaluator == self.evaluator, OUTCOMES.c.status == self.status, passed]
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -71,12 +105,8 @@ class RunFilter:
     """Started before this time."""
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ('status', self.status, EVALUATION_STATUSES),
-            ('outcome', self.outcome, RUN_OUTCOMES),
-        ):
-            if value is not None and value not in allowed:
-                raise ConfigurationError(f'{name} must be one of {", ".join(map(repr, allowed))}, got {value!r}.')
+        check_among('status', self.status, EVALUATION_STATUSES)
+        check_among('outcome', self.outcome, RUN_OUTCOMES)
         if self.status is not None and self.passed is not None and self.status != 'scored':
             raise ConfigurationError(f'An evaluation with the status {self.status!r} neither passed nor failed.')
 
@@ -85,16 +115,16 @@ class RunFilter:
         """Whether there is a condition about outcomes."""
         return (self.evaluator, self.fingerprint, self.passed, self.status) != (None, None, None, None)
 
-    def keys(self, order: RunOrder, evaluator: int | None) -> RunKeys:
+    def keys(self, order: RunOrder, judged: Judged | None) -> RunKeys:
         """A query for the runs, from the table whose index has them in order.
 
         Args:
             order: The order that is asked for.
-            evaluator: The number of the evaluator whose outcomes are looked at, where there is a condition about them.
+            judged: The outcomes that are looked at, where there is a condition about them.
         """
-        if evaluator is not None:
+        if judged is not None:
             table, run, started_at = OUTCOMES, OUTCOMES.c.run, OUTCOMES.c.started_at
-            conditions = self._outcome_conditions(evaluator)
+            conditions = judged.conditions()
         elif self.tag is not None:
             table, run, started_at = TAGS, TAGS.c.run, TAGS.c.started_at
             conditions = [TAGS.c.tag == short_text(self.tag)]
@@ -111,7 +141,7 @@ class RunFilter:
         query = select(by, run)
         if table is not RUNS and (of_run or by is not started_at):
             query = query.select_from(table).join(RUNS, RUNS.c.id == run)
-        if evaluator is not None:
+        if judged is not None:
             query = query.distinct()
             if self.tag is not None:
                 of_run.append(exists().where(TAGS.c.run == run, TAGS.c.tag == short_text(self.tag)))
@@ -120,15 +150,6 @@ class RunFilter:
         if self.until is not None:
             conditions.append(started_at < micros(self.until))
         return RunKeys(query=query.where(*conditions, *of_run), by=by, run=run, is_ascending=order == 'oldest')
-
-    def _outcome_conditions(self, evaluator: int) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = [OUTCOMES.c.evaluator == evaluator]
-        status = 'scored' if self.passed is not None else self.status
-        if status is not None:
-            conditions.append(OUTCOMES.c.status == status)
-        if self.passed is not None:
-            conditions.append(OUTCOMES.c.passed == self.passed)
-        return conditions
 
     def _run_conditions(self) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []

@@ -25,7 +25,7 @@ from ..runs.record import RunRecord
 from ..settings import SinkPayload
 from .aggregation import AggregateBy, AggregateFilter, Step
 from .database import Database, explained
-from .entry import Entry, encode_entry, encode_outcome, micros, row_of
+from .entry import Entry, encode_entry, encode_outcome, micros, row_of, size_of
 from .errors import SchemaError, StoreError
 from .migration import MigrationTurns, require_schema, revision_of
 from .reader import Reader
@@ -162,10 +162,18 @@ class Store:
         older_than: str | timedelta | None = None,
         max_runs: int | None = None,
         max_bytes: int | None = None,
+        on_progress: Callable[[int], object] | None = None,
     ) -> int:
         """Delete the oldest runs, a few at a time, until the rest is within bounds; without any, within the store's own.
 
         Their outcomes, contents and feedback go with them; their sums stay.
+
+        Args:
+            older_than: Delete the runs that started longer ago, such as `'30d'`.
+            max_runs: How many runs to keep.
+            max_bytes: How many bytes the contents of the rest may have, compressed.
+            on_progress: Called after each step with how many runs have been deleted. What it raises ends the deleting; what
+                was deleted until then is gone.
 
         Returns:
             How many runs were deleted.
@@ -178,7 +186,7 @@ class Store:
         given = Retention(age=duration_of('older_than', older_than), max_runs=max_runs, max_bytes=max_bytes)
         with self._database.reading() as connection:
             require_schema(self._database, connection)
-        return (given if given.is_set else self._retention).apply(self._database)
+        return (given if given.is_set else self._retention).apply(self._database, on_progress=on_progress)
 
     def add_feedback(
         self,
@@ -281,6 +289,28 @@ class Store:
         """Sums over the outcomes of runs that started within a stretch of time. See `Reader.aggregates`."""
         return self.ask(Reader.aggregates, since, until, by=by, step=step, where=where)
 
+    def count_runs(self, where: RunFilter | None = None) -> int:
+        """How many runs there are for which conditions hold. See `Reader.count_runs`."""
+        return self.ask(Reader.count_runs, where)
+
+    def evaluations(
+        self,
+        evaluator: str,
+        *,
+        fingerprint: str | None = None,
+        status: EvaluationStatus | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[StoredOutcome]:
+        """A page of an evaluator's outcomes, the latest first. See `Reader.evaluations`."""
+        return self.ask(
+            Reader.evaluations, evaluator, fingerprint=fingerprint, status=status, limit=limit, cursor=cursor
+        )
+
+    def tags(self) -> dict[str, int]:
+        """The tags of the runs that are there, and how many runs have each."""
+        return self.ask(Reader.tags)
+
     def evaluators(self) -> tuple[StoredEvaluator, ...]:
         """The evaluators whose outcomes are, or were, in the store."""
         return self.ask(Reader.evaluators)
@@ -288,6 +318,12 @@ class Store:
     def feedback(self, *, run_id: str | None = None, name: str | None = None, limit: int = 100) -> tuple[Feedback, ...]:
         """The latest feedback: all, or that on one run, or by one name."""
         return self.ask(Reader.feedback, run_id=run_id, name=name, limit=limit)
+
+    def feedback_page(
+        self, *, run_id: str | None = None, name: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[Feedback]:
+        """A page of feedback, the latest first. See `Reader.feedback_page`."""
+        return self.ask(Reader.feedback_page, run_id=run_id, name=name, limit=limit, cursor=cursor)
 
     def info(self) -> StoreInfo:
         """How the store is. Does not raise where the database is away."""
@@ -338,7 +374,7 @@ def _encode_payload(payload: SinkPayload | UpstreamPayload) -> Entry:
 def _encode_outcomes(record: RunRecord, outcomes: Sequence[EvaluationOutcome], series: str) -> Entry:
     row = row_of(record, datetime.now(UTC))
     prepared = [encode_outcome(outcome, record.record_content, row, series=series) for outcome in outcomes]
-    return Entry(run_id=row['run_id'], run=None, outcomes=prepared, size=sum(each.size for each in prepared))
+    return Entry(run_id=row['run_id'], run=None, outcomes=prepared, size=size_of(prepared))
 
 
 def _check_positive(**numbers: object) -> None:

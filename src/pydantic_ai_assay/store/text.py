@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 from .schema import SHORT
@@ -44,7 +45,12 @@ def preview_text(text: str) -> str:
 
 def path_text(path: Sequence[str]) -> str:
     """An agent path as one text, of which the path of an agent further out is the beginning."""
-    return json.dumps([short_text(name) for name in path[:MAX_PATH]], ensure_ascii=False)
+    return _path_text(tuple(map(short_text, path[:MAX_PATH])))
+
+
+@lru_cache(maxsize=1_000)
+def _path_text(names: tuple[str, ...]) -> str:
+    return json.dumps(names, ensure_ascii=False)
 
 
 def safe_repr(value: object) -> str:

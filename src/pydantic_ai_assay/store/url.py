@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..errors import ConfigurationError
 
-__all__ = ('asynchronous_url', 'file_of', 'store_url')
+__all__ = ('asynchronous_url', 'file_of', 'shown_url', 'store_url')
 
 EXAMPLES = "such as 'sqlite:///assay.db' or 'postgresql://user:password@host/database'"
 _SQLITE = ('sqlite', 'sqlite+pysqlite', 'sqlite+aiosqlite')
@@ -32,15 +32,23 @@ def store_url(url: str) -> URL:
     if parsed.drivername in _POSTGRESQL:
         return parsed.set(drivername='postgresql+psycopg')
     if parsed.drivername not in _SQLITE:
-        raise ConfigurationError(f'store must be the URL of SQLite or PostgreSQL, {EXAMPLES}, got {parsed!r}.')
+        raise ConfigurationError(
+            f'store must be the URL of SQLite or PostgreSQL, {EXAMPLES}, got {shown_url(parsed)!r}.'
+        )
     if file_of(parsed) is None:
-        raise ConfigurationError(f'store must name a file, such as sqlite:///assay.db, got {parsed!r}.')
+        raise ConfigurationError(f'store must name a file, such as sqlite:///assay.db, got {shown_url(parsed)!r}.')
     return parsed.set(drivername='sqlite+pysqlite')
 
 
 def asynchronous_url(url: URL) -> URL:
     """The same database by its asynchronous driver."""
     return url.set(drivername='sqlite+aiosqlite') if url.get_backend_name() == 'sqlite' else url
+
+
+def shown_url(url: URL) -> str:
+    """The URL as users write it: without a driver, and without passwords."""
+    hidden = {name: 'hidden' for name in url.query if 'password' in name.lower()}
+    return url.set(drivername=url.get_backend_name()).update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def file_of(url: URL) -> Path | None:

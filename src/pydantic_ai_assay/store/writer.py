@@ -23,16 +23,22 @@ from .text import short_text
 
 __all__ = ('StoreStats', 'Writer')
 
-MAX_ENTRIES = 500
-MAX_BYTES = 4_000_000
+MAX_ENTRIES = 2_000
+MAX_BYTES = 8_000_000
 """Runs, and bytes of them, that are written in one transaction."""
 MAX_COUNTS = 10_000
 """Different counts that may wait; from there on those of a whole day are one."""
 LINGER_SECONDS = 0.05
 """Seconds for which the writer lets runs gather before it writes."""
+COUNT_SECONDS = 1.0
+"""Seconds between two looks for counts, which wake nobody while they keep coming: it would take time on the caller's path."""
+COUNTS_END_SECONDS = 60.0
+"""Seconds without any after which the writer no longer looks, and the next one wakes it."""
 MAX_RETRY_SECONDS = 30.0
 MAINTENANCE_SECONDS = 60.0
 
+_Part = tuple[Sequence[Entry], Mapping[Counted, int], int]
+"""Runs and counts that are written together, and the last count that is among them."""
 Encode = Callable[[], Entry]
 """Makes what was handed over ready to be written; called in the writer's thread."""
 
@@ -90,9 +96,11 @@ class Writer:
         self._writing = threading.Lock()
         self._inbox: deque[tuple[int, Encode]] = deque()
         self._counts: dict[Counted, int] = {}
+        self._counted_at = float('-inf')
+        self._looks_for_counts = False
         self._spool = Spool(max_bytes=self._max_bytes)
         self._batch: Batch | None = None
-        self._parts: deque[Batch] = deque()
+        self._parts: deque[_Part] = deque()
         self._batches = 0
         self._batch_writer = BatchWriter(str(uuid4()))
         self._is_ready = False
@@ -135,7 +143,8 @@ class Writer:
             key = (now - now % seconds, status, evaluator, fingerprint, target)
             self._counts[key] = self._counts.get(key, 0) + number
             self._count_ticket += 1
-        self._wake()
+        if self._thread is None or not self._looks_for_counts:
+            self._wake()
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was handed over before is written or given up. Returns whether it was in time."""
@@ -229,8 +238,16 @@ class Writer:
 
     def _pause(self) -> float | None:
         """Seconds until there is something to do without being told."""
-        if self._waiting or self._batch is not None:
-            return max(0.0, self._retry_at - time.monotonic())
+        now = time.monotonic()
+        is_waiting = bool(self._waiting) or self._batch is not None
+        self._looks_for_counts = False
+        # A count that comes from here on wakes this thread, and one that came before is there.
+        is_counting = bool(self._counts) or now - self._counted_at < COUNTS_END_SECONDS
+        self._looks_for_counts = is_waiting or is_counting
+        if is_waiting:
+            return max(0.0, self._retry_at - now)
+        if is_counting:
+            return COUNT_SECONDS
         return MAINTENANCE_SECONDS if self._retention.is_set else None
 
     def _work(self, deadline: float) -> None:
@@ -273,20 +290,21 @@ class Writer:
 
     def _next_batch(self) -> bool:
         """Choose what is written next: a batch that failed is tried again as it was. Returns whether there is anything."""
-        if self._batch is None and self._parts:
-            self._batch = self._parts.popleft()
         if self._batch is None:
-            with self._lock:
-                counts, self._counts = self._counts, {}
-                ticket = self._count_ticket
-            entries = self._spool.take(entries=MAX_ENTRIES, size=MAX_BYTES)
+            entries, counts, count_ticket = self._parts.popleft() if self._parts else self._take()
             if entries or counts:
-                self._batch = self._new_batch(entries, _shortened(counts), ticket)
+                # Numbered when it is first written, for those after it must have greater numbers.
+                self._batches += 1
+                self._batch = Batch(number=self._batches, entries=entries, counts=counts, count_ticket=count_ticket)
         return self._batch is not None
 
-    def _new_batch(self, entries: Sequence[Entry], counts: Mapping[Counted, int], count_ticket: int) -> Batch:
-        self._batches += 1
-        return Batch(number=self._batches, entries=entries, counts=counts, count_ticket=count_ticket)
+    def _take(self) -> _Part:
+        with self._lock:
+            counts, self._counts = self._counts, {}
+            count_ticket = self._count_ticket
+        if counts:
+            self._counted_at = time.monotonic()
+        return self._spool.take(entries=MAX_ENTRIES, size=MAX_BYTES), _shortened(counts), count_ticket
 
     def _write(self) -> bool:
         """Write the batch. Returns whether the next may follow."""
@@ -348,13 +366,14 @@ class Writer:
             self._refuse(f'{", ".join(written.unknown[:10])}: no such runs in the store', refused=len(written.unknown))
 
     def _divide(self, batch: Batch, error: Exception) -> None:
-        """Try each part of a batch by itself, and refuse the one that the database does."""
+        """Try the halves of a batch by themselves, and in the end refuse the run that the database does."""
         self._batch = None
-        if len(batch.entries) + bool(batch.counts) > 1:
-            parts = [self._new_batch((entry,), {}, 0) for entry in batch.entries]
-            if batch.counts:
-                parts.append(self._new_batch((), batch.counts, batch.count_ticket))
-            self._parts.extend(parts)
+        entries, half = batch.entries, (len(batch.entries) + 1) // 2
+        parts: list[_Part] = [(part, {}, 0) for part in (entries[:half], entries[half:]) if part]
+        if batch.counts:
+            parts.append(((), batch.counts, batch.count_ticket))
+        if len(parts) > 1:
+            self._parts.extendleft(reversed(parts))
             return
         with self._settled:
             self._settle_batch(batch)
