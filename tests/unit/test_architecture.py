@@ -11,7 +11,7 @@ import pydantic_ai_assay
 PACKAGE = 'pydantic_ai_assay'
 ROOT = Path(pydantic_ai_assay.__file__).parent
 LAYERS = [
-    {'errors', 'fork', 'thread_loop'},
+    {'cached', 'errors', 'fork', 'thread_loop'},
     {'_upstream', 'runs'},
     {'budget', 'sink'},
     {'checks', 'spec_answers'},

@@ -5,7 +5,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from hashlib import sha256
 from typing import Any, Literal, cast
 
@@ -16,6 +16,7 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.models import KnownModelName, Model
 from pydantic_ai.settings import ModelSettings
 
+from ..cached import cached_property
 from ..checks import check_count, check_flag, check_function, check_mapping, check_seconds, is_several
 from ..errors import ConfigurationError, JudgementError, describe
 from ..runs.judgement import cause_of

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
 from pydantic_ai.messages import MultiModalContent, UserContent
 
+from ..cached import cached_property
 from .case import MISSING, JudgeCase
 from .example import Example
 from .excerpt import Excerpt

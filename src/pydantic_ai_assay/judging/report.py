@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_ai.usage import RunUsage
 from pydantic_core import to_json
 
+from ..cached import cached_property
 from ..errors import ConfigurationError, describe
 from ..runs.judgement import Judgement, Vote
 from ..runs.outcome import EvaluationStatus

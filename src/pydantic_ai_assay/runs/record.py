@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from opentelemetry import baggage, trace
@@ -16,6 +15,7 @@ from pydantic_ai.messages import BaseToolCallPart, ModelMessage, ModelResponse
 from pydantic_ai.usage import RunUsage
 from pydantic_evals.online import SpanReference
 
+from ..cached import cached_property
 from ..errors import WithheldError
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any, cast
 
 from opentelemetry.sdk.trace import ReadableSpan
 from pydantic_evals.otel import SpanNode, SpanTree, SpanTreeRecordingError
 
+from ..cached import cached_property
 from ..errors import describe
 from ..runs.run_spans import RunSpans
 from .compression import pack_json

@@ -1,6 +1,7 @@
 """A program that forks, in the way its argument says. Each evaluation leaves the process it happened in, and its run's."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import sys
@@ -9,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn, cast
 
 from pydantic_ai import Agent, _uuid
@@ -31,6 +33,16 @@ from pydantic_ai_assay.testing import capture_evaluations
 
 # pydantic-ai 2.62 makes its run ids under a lock that it does not renew in a child.
 os.register_at_fork(after_in_child=lambda: setattr(_uuid, '_lock_v7', threading.Lock()))
+# Nor does Python 3.11 those of its cached properties, of which pydantic-ai has some.
+LOCKED: list[Any] = [each for each in gc.get_objects() if isinstance(each, cached_property) and 'lock' in vars(each)]
+
+
+def unlock() -> None:
+    for each in LOCKED:
+        each.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=unlock)
 # Python 3.12 and later warn of forking with threads, which is what this is about.
 warnings.filterwarnings('ignore', 'This process', DeprecationWarning)
 
@@ -195,8 +207,12 @@ def processes() -> None:
     for process in started:
         process.join()
     assert [process.exitcode for process in started] == [0, 0, 0]
-    with context.Pool(2) as pool:
-        pool.apply(three_runs_and_wait)
+    pool = context.Pool(2)
+    pool.apply(three_runs_and_wait)
+    # Not `terminate`: where a program handles SIGTERM, as one whose coverage is measured does, a worker may miss the signal
+    # that comes just before it waits.
+    pool.close()
+    pool.join()
     say('ran', os.getpid(), 2)
 
 
