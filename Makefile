@@ -17,12 +17,13 @@ test: $(INSTALLED)
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report
 
-# Two at a time: those that start processes mostly wait for them.
+# Two at a time, which take about as long: those that start processes mostly wait for them.
+WITH_PROCESSES := tests/acceptance tests/integration/test_durable_engine.py
 test-processes:
-	$(RUN)/coverage run -m pytest -q tests/acceptance
+	$(RUN)/coverage run -m pytest -q $(WITH_PROCESSES)
 
 test-others:
-	$(RUN)/coverage run -m pytest -q tests/unit tests/integration
+	$(RUN)/coverage run -m pytest -q tests/unit tests/integration $(WITH_PROCESSES:%=--ignore=%)
 
 lint: $(INSTALLED)
 	$(RUN)/ruff check .

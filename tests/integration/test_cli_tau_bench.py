@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from cli_store import assay, printed
-from databases import database_url, postgres_url, sqlite_url
+from databases import postgres_url
 from inline_snapshot import snapshot
+from tau_bench import Replayed, needs_recordings, replayed, replayed_into
 
-from pydantic_ai_assay.store.migration import migrate
-from pydantic_ai_assay.store.store import Store
+__all__ = ('postgres_url', 'replayed')
 
-__all__ = ('database_url', 'postgres_url', 'sqlite_url')
-
-ROOT = Path(__file__).parents[2]
-DATA = ROOT.parent / 'shared' / 'data' / 'tau_bench'
-
-pytestmark = pytest.mark.skipif(
-    not (DATA / 'gpt4o_airline.jsonl').is_file(),
-    reason='the recorded conversations are not there: ../shared/data/tau_bench, seen from the checkout',
-)
+pytestmark = needs_recordings
 
 
-def replay_into(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, 'path', [str(ROOT), *sys.path])
-    from examples.replay_tau_bench import replay
-
-    migrate(url)
-    store = Store(url)
-    asyncio.run(replay(DATA, store))
-    assert store.close(60)
-    stats = store.stats()
-    assert (stats.written_runs, stats.refused, stats.given_up) == (1_341, 0, 0)
-
-
+@pytest.mark.parametrize('database', ['sqlite', 'postgresql'])
 def test_the_report_has_the_published_pass_rate_with_its_interval(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, replayed: Replayed, database: str
 ) -> None:
-    replay_into(database_url, monkeypatch)
+    on_postgres = database == 'postgresql'
+    database_url = replayed_into(request.getfixturevalue('postgres_url')).url if on_postgres else replayed.url
     report = printed('report', '--since', '1h', store=database_url)
     (line,) = [line for line in report.splitlines() if 'RecordedReward' in line and 'rate' in line]
     assert ' '.join(line.split()) == snapshot('airline RecordedReward rate 0.420 0.353 to 0.489 200 100.0 %')

@@ -41,6 +41,7 @@ from pydantic_ai.messages import (
 from pydantic_evals import Dataset
 from pydantic_evals.otel import SpanNode
 from store_samples import BOUND, START, a_failure, a_result, a_run, an_outcome, keep
+from tau_bench import Replayed, needs_recordings, replayed
 
 from pydantic_ai_assay import ConfigurationError, EvaluationOutcome, RunRecord
 from pydantic_ai_assay.datasets.export import ExportReport, export_dataset
@@ -50,10 +51,7 @@ from pydantic_ai_assay.store.run_filter import RunFilter
 from pydantic_ai_assay.store.store import Store
 from pydantic_ai_assay.store.stored_spans import StoredSpans
 
-__all__ = ('sqlite_url',)
-
-ROOT = Path(__file__).parents[2]
-TAU_BENCH = ROOT.parent / 'shared' / 'data' / 'tau_bench'
+__all__ = ('sqlite_url', 'replayed')
 
 
 @pytest.fixture
@@ -678,18 +676,9 @@ def test_what_is_no_table_of_runs_is_not_added_to(store: Store, tmp_path: Path, 
 # Recorded conversations
 
 
-@pytest.mark.skipif(
-    not (TAU_BENCH / 'gpt4o_airline.jsonl').is_file(),
-    reason='the recorded conversations are not there: ../shared/data/tau_bench, seen from the checkout',
-)
-def test_the_failed_conversations_are_a_dataset_of_116_cases(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, 'path', [str(ROOT), *sys.path])
-    from examples.replay_tau_bench import replay
-
-    asyncio.run(replay(TAU_BENCH, store))
-    assert store.flush(60)
+@needs_recordings
+def test_the_failed_conversations_are_a_dataset_of_116_cases(replayed: Replayed, tmp_path: Path) -> None:
+    store = replayed.url
     failed = RunFilter(evaluator='RecordedReward', passed=False)
     report = export_dataset(tmp_path / 'failed.yaml', store=store, where=failed)
     assert (report.added, report.left_out) == (116, {})

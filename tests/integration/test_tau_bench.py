@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import subprocess
@@ -15,27 +14,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from inline_snapshot import snapshot
 from pydantic_ai.messages import ModelMessage, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
+from tau_bench import DATA, ROOT, Replayed, needs_recordings, replayed
+
+__all__ = ('replayed',)
 
 if TYPE_CHECKING:
     from examples.replay_tau_bench import ReplayReport
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'examples' / 'replay_tau_bench.py'
-DATA = ROOT.parent / 'shared' / 'data' / 'tau_bench'
 
-pytestmark = pytest.mark.skipif(
-    not (DATA / 'gpt4o_airline.jsonl').is_file(),
-    reason='the recorded conversations are not there: ../shared/data/tau_bench, seen from the checkout',
-)
+pytestmark = needs_recordings
 
 
 @pytest.fixture(scope='module')
-def report() -> ReplayReport:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'path', [str(ROOT), *sys.path])
-        from examples.replay_tau_bench import replay
-
-        return asyncio.run(replay(DATA))
+def report(replayed: Replayed) -> ReplayReport:
+    return replayed.report
 
 
 @pytest.fixture(scope='module')
