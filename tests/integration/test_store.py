@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from pydantic_ai.usage import RunUsage
 from pydantic_evals.evaluators import Contains, Evaluator, EvaluatorContext, MaxDuration
 from pydantic_evals.online import OnlineEvalConfig as UpstreamConfig, SpanReference
 from pydantic_evals.online_capability import OnlineEvaluation as UpstreamEvaluation
+from sqlalchemy import select
 from store_samples import BOUND, START, a_failure, a_result, a_run, an_outcome, keep, submit
 
 from pydantic_ai_assay import (
@@ -30,7 +32,9 @@ from pydantic_ai_assay import (
 from pydantic_ai_assay.runs.judgement import Judgement, Vote
 from pydantic_ai_assay.runs.run_spans import RunSpans
 from pydantic_ai_assay.store.aggregation import AggregateFilter
+from pydantic_ai_assay.store.database import Database
 from pydantic_ai_assay.store.errors import SchemaError, StoreUnavailableError, UnknownRunError
+from pydantic_ai_assay.store.migration import migrate
 from pydantic_ai_assay.store.reader import Reader
 from pydantic_ai_assay.store.rows import Page, StoredOutcome
 from pydantic_ai_assay.store.run_filter import RunFilter
@@ -327,6 +331,37 @@ def test_runs_are_found_by_what_is_asked_for(store: Store, where: dict[str, Any]
     store.add_feedback('words', 'well done', run_id='run-6', comment='really', by='me', at=START)
     assert ids(store, RunFilter(**where)) == [f'run-{number}' for number in expected]
     assert store.count_runs(RunFilter(**where)) == len(expected)
+
+
+def test_a_span_that_no_result_is_attached_to_has_no_run(store: Store) -> None:
+    keep(store, (a_run(), [an_outcome(a_run())]))
+    with pytest.raises(UnknownRunError, match="no run of span '1234567890abcdef' in trace"):
+        store.ask(lambda reader: reader.run_of_span('0' * 32, '1234567890abcdef'))
+
+
+def test_a_forked_child_leaves_the_connections_to_its_parent(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    with database.reading() as connection:
+        database.begin_in_child()
+        with database.reading() as anew:
+            assert anew is not connection and anew.engine is not connection.engine
+        assert connection.execute(select(1)).scalar() == 1
+    database.close()
+
+
+def test_what_is_left_where_no_thread_starts_any_more_is_written_by_whoever_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    run = a_run()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', start)
+        submit(store, (run, [an_outcome(run)]))
+        assert store.flush(30)
+    assert store.run(run.run_id).record.output == run.output
 
 
 @pytest.mark.parametrize(

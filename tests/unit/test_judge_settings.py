@@ -1,5 +1,6 @@
 """A judge's settings: what is refused, what it is called, and what tells it from another."""
 
+import inspect
 import re
 import threading
 from dataclasses import dataclass, fields, replace
@@ -399,3 +400,7 @@ def test_the_page_about_judges_names_every_setting() -> None:
     table = page.split('\n## Settings\n')[1].split('\n## ')[0]
     cells = [line.split('|')[1] for line in table.splitlines() if line.startswith('|')]
     assert {name for cell in cells for name in re.findall(r'`(\w+)`', cell)} == {field.name for field in fields(Judge)}
+
+
+def test_what_need_not_be_given_is_named_in_the_signature() -> None:
+    assert 'reference: Any = MISSING' in str(inspect.signature(Judge.judge)).replace("'", '')

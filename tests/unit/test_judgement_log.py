@@ -1,10 +1,11 @@
 """What a log of votes knows of calls that are not over."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 from pydantic_ai.usage import RunUsage
 
-from pydantic_ai_assay import Vote
+from pydantic_ai_assay import Judgement, Vote
 from pydantic_ai_assay.runs.judgement import JudgementLog, OpenVote
 
 
@@ -80,3 +81,11 @@ def test_a_call_that_has_just_come_to_something_is_what_it_came_to() -> None:
     judgement = log.judgement
     assert judgement is not None
     assert [(vote.value, vote.error) for vote in judgement.votes] == [(False, None), (None, 'TimeoutError')]
+
+
+def test_a_judgement_costs_what_its_votes_do_and_says_who_answered() -> None:
+    usages = [RunUsage(requests=1, cost=Decimal('0.25')), RunUsage(requests=1, cost=Decimal('0.5'))]
+    votes = tuple(Vote(judge='strict', usage=usage, model='gpt', duration=1.0) for usage in usages)
+    judgement = Judgement(votes=votes)
+    assert (judgement.cost, judgement.models) == (Decimal('0.75'), ('gpt',))
+    assert Judgement(votes=(replace(votes[0], usage=RunUsage()),)).cost is None

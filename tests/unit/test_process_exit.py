@@ -125,6 +125,18 @@ def test_the_end_of_a_loop_is_the_end_of_the_process_only_where_a_signal_waits(
 
 @needs_masks
 @pytest.mark.usefixtures('handle')
+def test_a_child_that_is_forked_while_a_signal_waits_can_be_told_to_end(guard: ExitGuard, told: list[str]) -> None:
+    guard.defer_termination()
+    terminate()
+    assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    guard.begin_in_child()
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    terminate()
+    assert told == ['handled', 'handled']
+
+
+@needs_masks
+@pytest.mark.usefixtures('handle')
 def test_a_signal_that_the_application_blocks_itself_is_left_pending(guard: ExitGuard, told: list[str]) -> None:
     guard.defer_termination()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -151,7 +151,8 @@ def export_dataset(
         else:
             made = _pairs(chosen, where, rejected, Pairing(correction=correction, tools=tools))
     # What cannot be added to is said before the store is read.
-    target, seen = read(), _state_of(file)
+    seen = _state_of(file)
+    target = read()
     new = list(made)
     with turn_in(file.resolve().parent):
         # Another job, or a person, may have added to it meanwhile.
