@@ -26,7 +26,7 @@ from pydantic_evals.evaluators import Evaluator
 
 from ._upstream import EVALUATION_DISABLED, UncalledInRealtime, inside_dataset_evaluation
 from .agent_capture import AgentCapture, DurableCapture, UnrecordedCapture, agent_name_of, run_start
-from .capture import begin_run
+from .capture import begin_run, is_within_run
 from .checks import check_flag, check_text
 from .durable.hand_over import DurableChosen, engine_time, is_bound, register_with_engine
 from .durable.run import DurableRun
@@ -145,17 +145,18 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
             if turn is not None:
                 await turn
             run_id = ctx.run_id or ''
+            # Where there is one, another capability on the same agent has begun the run.
             active = active_run(run_id)
-            # Otherwise another one on the same agent has begun the run.
-            is_begun_here = active is None
-            if active is None:
-                active = begin_run(run_id, agent_name_of(ctx) or 'agent', ctx.conversation_id)
+            begun: ActiveRun | None = None
+            if active is None and (self._evaluators.blocks or is_within_run()):
+                active = begun = _begin(ctx)
             capture = self._capture(ctx, active)
             if capture is not None:
-                return await _run_captured(capture, active, handler)
-            if not is_begun_here:
+                return await _run_captured(capture, handler)
+            if begun is None:
+                # What it calls is told all there is to know of it by pydantic-ai.
                 return await handler()
-            UNCAPTURED[run_id] = active
+            UNCAPTURED[run_id] = begun
             try:
                 return await handler()
             finally:
@@ -163,23 +164,26 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         finally:
             executor.run_ended(loop)
 
-    def _capture(self, ctx: RunContext[AgentDepsT], active: ActiveRun) -> AgentCapture | None:
+    def _capture(self, ctx: RunContext[AgentDepsT], active: ActiveRun | None) -> AgentCapture | None:
         """Decide whether to capture the run. Whatever goes wrong here is ours, and must not become the run's."""
         evaluators = self._evaluators
         start = partial(run_start, ctx, ctx.prompt)
         chosen: Chosen | None = None
         try:
-            chosen = evaluators.choose(active.agent_path[-1], start, active=active)
-            if evaluators.blocks:
+            chosen = evaluators.choose(agent_name_of(ctx) or 'agent', start, active=active)
+            if evaluators.blocks and active is not None:
                 chosen = with_guards(chosen, evaluators, active, start)
             if chosen is None:
                 return None
+            if active is None:
+                active = _begin(ctx)
             if active.chosen is None:
                 is_recorded = not (evaluators.blocks and inside_dataset_evaluation())
                 return (AgentCapture if is_recorded else UnrecordedCapture)(ctx, active, chosen)
             active.chosen.append(chosen)
         except Exception as error:
-            leave_unasked(active, evaluators, chosen, error)
+            if active is not None:
+                leave_unasked(active, evaluators, chosen, error)
             PIPELINE.notices.warn('begin', f'Run {ctx.run_id!r} is not evaluated: choosing raised {describe(error)}.')
         return None
 
@@ -220,7 +224,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
             return await handler()
         active, token = CURRENT.get(), None
         if active is None or active.run_id != ctx.run_id:
-            active = begin_run(ctx.run_id or '', agent_name_of(ctx) or 'agent', ctx.conversation_id)
+            active = _begin(ctx)
             token = CURRENT.set(active)
         try:
             capture = await self._capture_durably(ctx, active)
@@ -290,10 +294,14 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
         return request_context
 
 
-async def _run_captured(capture: AgentCapture, active: ActiveRun, handler: WrapRunHandler) -> AgentRunResult[Any]:
-    token = CURRENT.set(active)
+def _begin(ctx: RunContext[Any]) -> ActiveRun:
+    return begin_run(ctx.run_id or '', agent_name_of(ctx) or 'agent', ctx.conversation_id)
+
+
+async def _run_captured(capture: AgentCapture, handler: WrapRunHandler) -> AgentRunResult[Any]:
+    token = CURRENT.set(capture.active)
     try:
         return await capture.run(handler)
     finally:
         CURRENT.reset(token)
-        active.end()
+        capture.active.end()

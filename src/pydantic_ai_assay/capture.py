@@ -14,7 +14,7 @@ from ._upstream import CURRENT_TASK_RUN, OnlineTaskRun, get_current_run_context
 from .errors import describe
 from .execution.chosen import Chosen
 from .execution.pipeline import PIPELINE
-from .runs.active import ActiveRun
+from .runs.active import CURRENT, ActiveRun
 from .runs.clock import TIMEKEEPER
 from .runs.record import RunOutcome, RunRecord
 from .runs.spans import RECORDER
@@ -24,6 +24,7 @@ __all__ = (
     'as_at_call',
     'begin_run',
     'by_name_as_at_call',
+    'is_within_run',
     'outcome_of',
 )
 
@@ -155,19 +156,27 @@ def outcome_of(error: BaseException | None) -> RunOutcome:
     return 'cancelled' if isinstance(error, RunCancelled) or not isinstance(error, Exception) else 'error'
 
 
+def is_within_run() -> bool:
+    """Whether a run that starts here is called from another one."""
+    return CURRENT.get() is not None or get_current_run_context() is not None
+
+
 def begin_run(run_id: str, name: str, conversation_id: str | None) -> ActiveRun:
     """Begin a run in the current context, within the run it was called from; it is not made the current one yet."""
     caller = get_current_run_context()
     if caller is None or caller.run_id == run_id:
         return ActiveRun(run_id, name, conversation_id)
     agent = caller.agent
-    return ActiveRun(
+    active = ActiveRun(
         run_id,
         name,
         conversation_id,
         caller_run_id=caller.run_id,
         caller_name=agent.name if agent is not None else None,
     )
+    if active.conversation_id is None:
+        active.conversation_id = caller.conversation_id
+    return active
 
 
 def as_at_call(value: Any) -> Any:

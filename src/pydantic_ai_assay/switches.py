@@ -85,7 +85,9 @@ def _raw_values() -> _Raw:
     if environ is not _ENVIRON or not isinstance(data, dict):
         return tuple(map(environ.get, SWITCHES))
     known = cast('dict[Any, Any]', data)
-    return tuple([known.get(key) for key in _KEYS])
+    get = known.get
+    first, second, third, fourth = _KEYS
+    return get(first), get(second), get(third), get(fourth)
 
 
 def _reread(raw: _Raw, known: Switches) -> Switches:

@@ -50,11 +50,18 @@ class Counters:
         key = (status, evaluator, target)
         with self._lock:
             counts = self._counts
-            if key not in counts and len(counts) >= MAX_COUNTS:
-                key = (status, evaluator, OTHERS)
-                if key not in counts and len(counts) >= 2 * MAX_COUNTS:
-                    key = (status, OTHERS, OTHERS)
-            counts[key] = counts.get(key, 0) + 1
+            count = counts.get(key)
+            if count is None:
+                key = self._key_for(*key)
+                count = counts.get(key, 0)
+            counts[key] = count + 1
+
+    def _key_for(self, status: EvaluationStatus, evaluator: str, target: str) -> tuple[EvaluationStatus, str, str]:
+        """What is counted for the first time under its own name, unless there are too many names already."""
+        if len(self._counts) < MAX_COUNTS:
+            return status, evaluator, target
+        known = (status, evaluator, OTHERS)
+        return known if known in self._counts or len(self._counts) < 2 * MAX_COUNTS else (status, OTHERS, OTHERS)
 
     def count_sink_error(self) -> None:
         """Count a sink or a callback that raised or timed out."""

@@ -94,7 +94,7 @@ class AttachedEvaluators:
         if active is not None and active.chosen:
             self._compare_with(active.chosen)
         observation = current_observation() if OPEN else None
-        store = self._store(switches.store)
+        store = self._store(switches.store) if config.store is not None or switches.store else None
         candidates: list[Candidate[AttachedEvaluator]]
         if observation is not None and observation.judge_all:
             candidates, left_out = [each.certain for each in self.attached], []
