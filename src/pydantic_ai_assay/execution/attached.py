@@ -11,6 +11,7 @@ from pydantic_evals import online as upstream
 from pydantic_evals.evaluators import Evaluator, EvaluatorSpec
 
 from .._upstream import default_judge_model
+from ..judging.grader import Grader
 from ..runs.identity import EvaluatorIdentity, identify
 from ..sampling.choice import Candidate
 from ..settings import OnlineEvaluator, own_evaluator
@@ -38,6 +39,7 @@ class AttachedEvaluator:
         self._generation = 0
         self._identity: EvaluatorIdentity | None = None
         self._default_model: object = None
+        self._is_grader = isinstance(self.evaluator, Grader)
         self._is_async: bool | None = None
         self._key: str | None = None
 
@@ -48,9 +50,9 @@ class AttachedEvaluator:
         Raises:
             Exception: Whatever the evaluator raises when asked for its name, version or spec.
         """
-        model = default_judge_model()
+        # Judges without a model of their own are others as soon as the default is another.
+        model = default_judge_model() if self._is_grader else None
         if self._identity is None or model is not self._default_model:
-            # Judges without a model of their own are others as soon as the default is another.
             self._identity, self._default_model, self._key = identify(self.evaluator), model, None
         return self._identity
 
