@@ -182,7 +182,7 @@ class OnlineEvaluation(UncalledInRealtime, AbstractCapability[AgentDepsT]):
                 return (AgentCapture if is_recorded else UnrecordedCapture)(ctx, active, chosen)
             active.chosen.append(chosen)
         except Exception as error:
-            if active is not None:
+            if evaluators.blocks and active is not None:
                 leave_unasked(active, evaluators, chosen, error)
             PIPELINE.notices.warn('begin', f'Run {ctx.run_id!r} is not evaluated: choosing raised {describe(error)}.')
         return None

@@ -61,6 +61,25 @@ async def test_a_run_that_cannot_be_prepared_for_is_not_evaluated_and_goes_on(co
     assert collected.payloads == []
 
 
+class Uncounting(Collected):
+    """A store that cannot count."""
+
+    takes_all = True
+
+    def count(self, *args: object) -> None:
+        raise LookupError('no table')
+
+
+async def test_a_store_that_cannot_count_reaches_neither_the_run_nor_the_other_evaluators(collected: Collected) -> None:
+    never = OnlineEvaluator(evaluator=NotEmpty(), sample_rate=0.0)
+    agent = evaluating(collected, never, Awaiting(yes, 'yes'), store=Uncounting())
+    with pytest.warns(AssayWarning, match='A store did not count what is sampled_out: it raised LookupError: no table'):
+        result = await agent.run('hi')
+    assert result.output == 'hello'
+    await wait_for_evaluations()
+    assert collected.values == {'yes': True}
+
+
 async def test_a_run_that_cannot_be_captured_is_dropped_and_goes_on(collected: Collected) -> None:
     agent = evaluating(collected, NotEmpty(), Awaiting(yes, 'yes'))
     with pytest.warns(AssayWarning, match="Run 'run-1' was not captured: LookupError: no copy"):

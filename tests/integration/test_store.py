@@ -333,8 +333,11 @@ def test_runs_are_found_by_what_is_asked_for(store: Store, where: dict[str, Any]
     assert store.count_runs(RunFilter(**where)) == len(expected)
 
 
-def test_a_span_that_no_result_is_attached_to_has_no_run(store: Store) -> None:
-    keep(store, (a_run(), [an_outcome(a_run())]))
+def test_a_run_is_found_by_the_span_that_its_results_are_attached_to(store: Store) -> None:
+    run = a_run(span_context=SPAN)
+    keep(store, (run, [an_outcome(run)]))
+    found = store.ask(lambda reader: reader.run_of_span(REFERENCE.trace_id, REFERENCE.span_id))
+    assert found.record.run_id == run.run_id
     with pytest.raises(UnknownRunError, match="no run of span '1234567890abcdef' in trace"):
         store.ask(lambda reader: reader.run_of_span('0' * 32, '1234567890abcdef'))
 

@@ -89,3 +89,5 @@ def test_a_judgement_costs_what_its_votes_do_and_says_who_answered() -> None:
     judgement = Judgement(votes=votes)
     assert (judgement.cost, judgement.models) == (Decimal('0.75'), ('gpt',))
     assert Judgement(votes=(replace(votes[0], usage=RunUsage()),)).cost is None
+    told = Judgement(votes=(replace(votes[0], reason='It quotes the run'),))
+    assert [vote.reason for vote in told.without_content().votes] == [None]

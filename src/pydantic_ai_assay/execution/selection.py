@@ -118,7 +118,10 @@ class Selection:
         self._counters.count(status, attached.name, target)
         if store is not None:
             identity = attached.known_identity
-            store.count(status, attached.name, None if identity is None else identity.fingerprint, target)
+            try:
+                store.count(status, attached.name, None if identity is None else identity.fingerprint, target)
+            except Exception as error:
+                self._notices.warn('count', f'A store did not count what is {status}: it raised {describe(error)}.')
         for follower in followers:
             follower.pass_over(attached.name, status)
 
