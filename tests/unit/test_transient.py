@@ -94,6 +94,7 @@ def raised_from(cause: BaseException, *, suppress: bool = False) -> BaseExceptio
         '<asyncio.locks.Event object> is bound to a different event loop',
         'Task got Future attached to a different loop',
         'Event loop is closed',
+        'Executor shutdown has been called',
     ],
 )
 def test_what_asyncio_says_of_two_loops_is_recognised_at_any_depth(message: str) -> None:

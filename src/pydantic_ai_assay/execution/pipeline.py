@@ -304,6 +304,9 @@ class Pipeline:
             and is_loop_conflict(settlement.error)
         ):
             evaluation.restarts += 1
+            if evaluation.restarts > 1:
+                # Its loop may be ending, or have others that use the client all the time.
+                evaluation.home = None
             self._start(evaluation)
             return
         if evaluation.on_settled is not None:

@@ -12,6 +12,13 @@ from ..runs.judgement import VoteErrors
 __all__ = ('is_loop_conflict', 'is_transient')
 
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
+_OF_ANOTHER_LOOP = (
+    'different event loop',
+    'different loop',
+    'loop is closed',
+    # What `asyncio.run` does last: a loop that still runs has no threads any more.
+    'Executor shutdown has been called',
+)
 _TRANSPORT_MODULES = frozenset({'httpx', 'httpx2', 'httpcore', 'httpcore2', 'aiohttp', 'openai', 'anthropic'})
 _TRANSPORT_NAMES = ('Timeout', 'Connect', 'Network', 'Transport', 'ReadError', 'WriteError', 'RemoteProtocol')
 
@@ -61,7 +68,7 @@ def is_loop_conflict(error: BaseException) -> bool:
         seen.add(id(current))
         if isinstance(current, RuntimeError):
             message = str(current)
-            if 'different event loop' in message or 'different loop' in message or 'loop is closed' in message:
+            if any(text in message for text in _OF_ANOTHER_LOOP):
                 return True
         current = current.__cause__ or current.__context__
     return False
