@@ -230,6 +230,7 @@ def check_retries(retries: int) -> None:
     check_count('retries', retries, 0)
     if retries:
         try:
+            # Not used here: to import it tells whether it can be used, which finding it does not.
             import tenacity  # noqa: F401  # pyright: ignore[reportUnusedImport]
         except ImportError as error:
             raise MissingExtraError('`retries`', 'retries') from error

@@ -432,5 +432,6 @@ def _view(cls: type[_SettingsT], other: object) -> _SettingsT:
     # Sharing the other's dictionary keeps its settings live; what it does not have are our class-level defaults.
     view = cls.__new__(cls)
     view.__dict__ = vars(other)
+    # Both classes are of this module, and their users have no use for checking again.
     view._check()  # pyright: ignore[reportPrivateUsage]
     return view

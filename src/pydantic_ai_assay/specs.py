@@ -145,13 +145,14 @@ class EvaluatorTypes:
                 written = [form for each in fitting if each not in nesting for form in forms[each]]
                 # What is in those that are in it is not described again.
                 written += [_holding(each) for each in fitting if each in nesting]
+                # `|` takes no members that are only known when this runs.
                 hint = list[Union[tuple(written)]]  # noqa: UP007
             arguments.append((name, hint, field() if parameter.default is parameter.empty else field(default=None)))
         return make_dataclass(cls.__name__, arguments, kw_only=True)
 
     def __get_pydantic_core_schema__(self, source_type: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Describe a list of evaluators in the JSON schema of agent specs."""
-        # `|` takes no members that are only known when this runs.
+        # As above: the members are in a list.
         evaluator: Any = Union[tuple(self._forms())]  # noqa: UP007
         with_settings: Any = create_model(
             'OnlineEvaluator', __base__=_settings_model(OnlineEvaluator), evaluator=(evaluator, ...)
@@ -312,6 +313,7 @@ def _member_type(hint: Any) -> type[Evaluator[Any, Any, Any]] | None:
 def _holding(name: str) -> Any:
     """The type of a mapping that has a value under one name."""
     values: dict[str, Any] = {name: Any}
+    # Type checkers want the names written out, and this one is only known when it runs.
     return TypedDict(f'holding_{name}', values)  # pyright: ignore[reportArgumentType]
 
 

@@ -226,6 +226,7 @@ class Backend(HTTPServer):
 
 
 class Taking(BaseHTTPRequestHandler):
+    # `http.server` types it by its base class; nothing but a `Backend` makes these.
     server: Backend  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_POST(self) -> None:

@@ -327,8 +327,6 @@ class Incomparable:
     def __eq__(self, other: object) -> bool:
         raise ValueError('ambiguous')
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
-
 
 async def test_configs_that_cannot_be_compared_are_two(collected: Collected) -> None:
     first = OnlineEvalConfig(default_sink=collected, metadata={'table': Incomparable()})

@@ -274,8 +274,6 @@ class Incomparable:
     def __eq__(self, other: object) -> bool:
         raise ValueError('ambiguous')
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
-
 
 def test_evaluators_that_only_look_the_same_judge_each_for_itself(
     collected: Collected, config: OnlineEvalConfig

@@ -21,7 +21,7 @@ LAYERS = [
     {'reports'},
     {'execution'},
     {'call_span', 'capture', 'durable', 'known_store', 'specs', 'stored_runs'},
-    {'agent_capture'},
+    {'agent_capture', 'redrawing'},
     {'capability', 'decorator', 'lifespan', 'rerun', 'submission', 'waiting'},
     {'agreement', 'datasets', 'feedback', 'rejudging'},
     {'testing'},
