@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -63,18 +63,23 @@ def test_the_path_of_an_inner_agent_begins_with_that_of_the_outer() -> None:
 # Compression
 
 
-@given(st.binary())
-def test_documents_are_smaller_when_they_are_packed(document: bytes) -> None:
-    assert len(pack(document)) <= max(len(document) + 1, zlib.compressobj().flush().__len__() + len(document) + 100)
+@given(st.binary(max_size=2_000))
+def test_packing_adds_a_few_bytes_at_most(document: bytes) -> None:
+    assert len(pack(document)) <= len(document) + 20
 
 
 def test_packed_values_come_back() -> None:
     for value in (None, [1, 'x' * 1000], {'a': '\ud800' * 200}, 'ü\x00', 1.5):
         assert unpack(pack_json(value)) == value
     assert len(pack_json(['x' * 1000])) < 100
-    # Documents too large for the small window.
     varied = [str(number) for number in range(5_000)]
     assert unpack(pack_json(varied)) == varied
+
+
+def test_several_threads_pack_and_unpack_at_once() -> None:
+    values = [[f'thread {index}', *range(index, index + 20_000)] for index in range(8)]
+    with ThreadPoolExecutor(len(values)) as threads:
+        assert list(threads.map(lambda value: unpack(pack_json(value)), values * 4)) == values * 4
 
 
 def test_integers_with_more_digits_than_python_reads_come_back_as_texts() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import zlib
-from typing import Any
+import threading
+from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, to_json
+from zstandard import DICT_TYPE_RAWCONTENT, ZstdCompressionDict, ZstdCompressor, ZstdDecompressor
 
 __all__ = ('pack', 'pack_json', 'to_document', 'unpack')
 
@@ -16,9 +17,7 @@ _WORTHWHILE = 400
 """Bytes from which compressing saves more than it costs."""
 MAX_DIGITS = 4_000
 """Digits of an integer up to which Python reads it whatever its settings; longer ones stay texts."""
-_LEVEL = 6
-_SMALL = 6_000
-"""Bytes up to which a document and the dictionary fit into a small window, which is quicker to set up."""
+_LEVEL = 3
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(',', ':'))
 # What runs have in common, most frequent last, so that even a short one is much smaller than its JSON.
 _WORDS_1 = (
@@ -42,20 +41,27 @@ _WORDS_1 = (
     b',"provider_url":null,"provider_details":null,"provider_response_id":null,"finish_reason":"stop","model_name":"gpt-',
     b'"kind":"response","outcome":"success","retry":null,"part_kind":"tool-return"}],"timestamp":"2026-',
 )
-_DICTIONARIES = {_DICTIONARY_1: b''.join(_WORDS_1)}
-_FOR_SMALL = zlib.compressobj(3, wbits=13, memLevel=6, zdict=_DICTIONARIES[_DICTIONARY_1])
-"""Has read the dictionary: a copy need not read it again."""
+_DICTIONARY = ZstdCompressionDict(b''.join(_WORDS_1), dict_type=DICT_TYPE_RAWCONTENT)
+# What this returns is not declared in the package's types.
+cast(Any, _DICTIONARY).precompute_compress(level=_LEVEL)
+
+
+class _Coders(threading.local):
+    """What compresses and reads in one thread: neither may be used by two at once, and both take long to make."""
+
+    def __init__(self) -> None:
+        self.compressor = ZstdCompressor(level=_LEVEL, dict_data=_DICTIONARY)
+        self.decompressor = ZstdDecompressor(dict_data=_DICTIONARY)
+
+
+_CODERS = _Coders()
 
 
 def pack(document: bytes) -> bytes:
     """Compress a document."""
     if len(document) < _WORTHWHILE:
         return _PLAIN + document
-    if len(document) <= _SMALL:
-        compressor = _FOR_SMALL.copy()
-    else:
-        compressor = zlib.compressobj(_LEVEL, zdict=_DICTIONARIES[_DICTIONARY_1])
-    return _DICTIONARY_1 + compressor.compress(document) + compressor.flush()
+    return _DICTIONARY_1 + _CODERS.compressor.compress(document)
 
 
 def to_document(value: Any) -> bytes:
@@ -76,8 +82,7 @@ def unpack(data: bytes) -> Any:
     """The value that was packed."""
     kind, document = data[:1], data[1:]
     if kind != _PLAIN:
-        decompressor = zlib.decompressobj(zdict=_DICTIONARIES[kind])
-        document = decompressor.decompress(document) + decompressor.flush()
+        document = _CODERS.decompressor.decompress(document)
     text = document.decode(errors='surrogatepass')
     try:
         return json.loads(text)
