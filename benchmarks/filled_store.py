@@ -55,10 +55,10 @@ _FILLING = (
     {_RESULT}, 0.5, 1, 0.8, 0, r.started_at, r.started_at
     FROM assay_runs r CROSS JOIN assay_evaluators e""",
     "INSERT INTO assay_tags (run, tag, started_at) SELECT id, 'vip', started_at FROM assay_runs WHERE id % 1000 = 0",
-    """INSERT INTO assay_cells (id, key, series, target, path, evaluator, kind, name, label, variant, model)
+    """INSERT INTO assay_cells (id, key, series, target, path, evaluator, kind, name, label, variant, model, tag)
     SELECT a.id * 100 + e.id * 10 + k.id, 'key-' || a.id || '-' || e.id || '-' || k.id, '',
     'agent ' || (a.id % 5), '["agent"]', e.id, CASE WHEN k.id = 1 THEN 'outcome' ELSE 'assertion' END,
-    CASE WHEN k.id = 1 THEN '' ELSE e.name END, '', '', ''
+    CASE WHEN k.id = 1 THEN '' ELSE e.name END, '', '', '', ''
     FROM (SELECT id FROM assay_runs WHERE id <= 5) a CROSS JOIN assay_evaluators e
     CROSS JOIN (SELECT id FROM assay_runs WHERE id <= 2) k""",
     *(

@@ -24,7 +24,7 @@ __all__ = ('AggregateBy', 'AggregateFilter', 'Step', 'aggregates_query', 'segmen
 
 Step = Literal['minute', 'hour', 'day']
 AggregateBy = Literal[
-    'series', 'target', 'agent_path', 'evaluator', 'version', 'fingerprint', 'label', 'variant', 'model'
+    'series', 'target', 'agent_path', 'evaluator', 'version', 'fingerprint', 'label', 'variant', 'model', 'tag'
 ]
 _SECONDS: dict[Step, int] = {'minute': 60, 'hour': 3_600, 'day': 86_400}
 _COLUMNS: dict[AggregateBy, Any] = {
@@ -37,6 +37,7 @@ _COLUMNS: dict[AggregateBy, Any] = {
     'label': CELLS.c.label,
     'variant': CELLS.c.variant,
     'model': CELLS.c.model,
+    'tag': CELLS.c.tag,
 }
 
 
@@ -56,9 +57,11 @@ class AggregateFilter:
     fingerprint: str | None = None
     variant: str | None = None
     model: str | None = None
+    tag: str | None = None
+    """Only the runs that have it."""
 
-    def conditions(self) -> list[Any]:
-        """The conditions."""
+    def conditions(self, by: Sequence[AggregateBy] = ()) -> list[Any]:
+        """The conditions on the cells to sum over, where `by` is told apart."""
         wanted: list[tuple[Any, str | None]] = [
             (_COLUMNS[name], getattr(self, name))
             for name in ('series', 'target', 'evaluator', 'fingerprint', 'variant', 'model')
@@ -67,7 +70,13 @@ class AggregateFilter:
         conditions = [column == short_text(text) for column, text in wanted if text is not None]
         if self.agent_path is not None:
             conditions.append(CELLS.c.path == path_text(self.agent_path))
-        return conditions
+        return [*conditions, self._tagged('tag' in by)]
+
+    def _tagged(self, is_by_tag: bool) -> Any:
+        if self.tag is not None:
+            return CELLS.c.tag == short_text(self.tag)
+        # What is summed under a tag is part of what is summed under none.
+        return CELLS.c.tag != '' if is_by_tag else CELLS.c.tag == ''
 
 
 def segments(since: int, until: int, coarsest: int) -> list[tuple[int, int, int]]:
@@ -114,7 +123,7 @@ def aggregates_query(
     if not parts:
         return None
     rows = union_all(*parts).subquery('parts')
-    wanted = select(CELLS.c.id).join(EVALUATORS, EVALUATORS.c.id == CELLS.c.evaluator).where(*where.conditions())
+    wanted = select(CELLS.c.id).join(EVALUATORS, EVALUATORS.c.id == CELLS.c.evaluator).where(*where.conditions(by))
     starts = [] if step is None else [(rows.c.start - rows.c.start % coarsest).label('step')]
     # Added up by number first: names are only looked at for what is left.
     per_cell = (

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..runs.outcome import EvaluationStatus
 from .entry import OUTCOME_NAMES, Entry, PreparedOutcome, spec_text
 from .schema import AGGREGATES, CELLS, CONTENTS, EVALUATORS, MARKS, OUTCOMES, RUNS, TAGS, WRITERS
+from .summed_tags import SummedTags
 from .tally import SUM_NAMES, Cell, Tally
 
 __all__ = ('Batch', 'BatchWriter', 'Counted', 'Written')
@@ -56,12 +57,14 @@ class BatchWriter:
         self._evaluators: dict[tuple[str, str], int] = {}
         self._described: set[tuple[str, str]] = set()
         self._cells: dict[Cell, int] = {}
+        self._summed_tags = SummedTags()
 
     def forget(self) -> None:
         """Forget what is known of the database: a transaction was rolled back, or others have changed it."""
         self._evaluators.clear()
         self._described.clear()
         self._cells.clear()
+        self._summed_tags.forget()
 
     def write(self, connection: Connection, batch: Batch, now: int) -> Written:
         """Write what of a batch is not there.
@@ -77,6 +80,7 @@ class BatchWriter:
         numbers, new_runs = self._write_runs(connection, batch.entries, run_number, now)
         outcomes, unknown = self._new_outcomes(connection, batch.entries, numbers, new_runs)
         self._resolve_evaluators(connection, outcomes, batch.counts, now)
+        self._summed_tags.admit(connection, (tag for _, outcome in outcomes for tag in outcome.tags))
         tally = self._tally(outcomes, batch.counts)
         rows = [
             (outcome_number + index, run, self._evaluators[outcome.evaluator], *outcome.values)
@@ -202,6 +206,8 @@ class BatchWriter:
         tally = Tally()
         for _, outcome in outcomes:
             tally.add(outcome.cell, outcome.minute, outcome.contribution)
+            for tag in self._summed_tags.of(outcome.tags):
+                tally.add(outcome.cell._replace(tag=tag), outcome.minute, outcome.contribution)
         for (minute, status, name, fingerprint, target), number in counts.items():
             tally.count(Cell('', target, '', name, fingerprint, 'outcome', '', '', '', ''), minute, status, number)
         return tally

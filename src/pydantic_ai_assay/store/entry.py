@@ -35,6 +35,7 @@ __all__ = (
     'row_of',
     'size_of',
     'spec_text',
+    'tags_of',
 )
 
 MAX_VALUE = 2_000_000
@@ -83,6 +84,8 @@ class PreparedOutcome:
     """As in `OUTCOME_NAMES`."""
     minute: int
     cell: Cell
+    tags: tuple[str, ...]
+    """Those of its run."""
     contribution: Contribution
     detail_bytes: int
 
@@ -121,8 +124,9 @@ def encode_entry(run: RunRecord, outcomes: Sequence[EvaluationOutcome], now: dat
     if run.record_content and run.spans is not None:
         spans, _ = encode_spans(run.spans, MAX_SPANS)
     row['bytes'] = len(content) + len(spans or b'')
-    entry = Entry(run_id=row['run_id'], run=row, content=content, spans=spans, tags=_tags_of(run.metadata))
-    entry.outcomes = [encode_outcome(outcome, run.record_content, row) for outcome in outcomes]
+    tags = tags_of(run.metadata)
+    entry = Entry(run_id=row['run_id'], run=row, content=content, spans=spans, tags=tags)
+    entry.outcomes = [encode_outcome(outcome, run.record_content, row, tags=tags) for outcome in outcomes]
     entry.size = _ROW_BYTES + row['bytes'] + size_of(entry.outcomes)
     return entry
 
@@ -174,14 +178,15 @@ def _variant_of(metadata: Mapping[str, Any] | None) -> str | None:
     return str(variant) if isinstance(variant, int) and variant.bit_length() <= MAX_VARIANT_BITS else None
 
 
-def _tags_of(metadata: Mapping[str, Any] | None) -> tuple[str, ...]:
+def tags_of(metadata: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The tags in a run's metadata."""
     tags = (metadata or {}).get('tags')
     if isinstance(tags, str):
         tags = (tags,)
     if not isinstance(tags, Collection):
         return ()
     seen = list(islice(cast('Collection[object]', tags), MAX_TAGS_SEEN))
-    texts = [short_text(tag) for tag in seen if isinstance(tag, str)]
+    texts = [short_text(tag) for tag in seen if isinstance(tag, str) and tag]
     return tuple(dict.fromkeys(texts))[:MAX_TAGS]
 
 
@@ -259,7 +264,12 @@ def _usage_of(usage: RunUsage, refused: dict[str, str]) -> Any:
 
 
 def encode_outcome(
-    outcome: EvaluationOutcome, record_content: bool, run: Mapping[str, Any], *, series: str = ''
+    outcome: EvaluationOutcome,
+    record_content: bool,
+    run: Mapping[str, Any],
+    *,
+    tags: tuple[str, ...] = (),
+    series: str = '',
 ) -> PreparedOutcome:
     """Make an outcome ready to be written.
 
@@ -267,6 +277,7 @@ def encode_outcome(
         outcome: The outcome.
         record_content: Whether reasons and error texts may be stored.
         run: The row of its run.
+        tags: The tags of its run.
         series: Empty for what was judged online; else which re-judging of stored runs it belongs to.
     """
     if not record_content:
@@ -299,6 +310,7 @@ def encode_outcome(
         ),
         minute=started_at // 60_000_000 * 60,
         cell=_cell(series, run['target'], run['path'], *evaluator, run['variant'] or '', run['model'] or ''),
+        tags=tags,
         contribution=Contribution(outcome.status, 1.0 / outcome.probability, finished_at, _taken(outcome), observed),
         detail_bytes=0 if detail is None else len(detail),
     )

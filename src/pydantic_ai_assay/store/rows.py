@@ -152,6 +152,8 @@ class Aggregate:
     """The label that was given; empty where results are bools or numbers."""
     variant: str | None = None
     model: str | None = None
+    tag: str | None = None
+    """The sums are over the runs that have it. A run with several tags is in the sums of each."""
     first_at: datetime
     """When the first of the evaluations ended."""
     last_at: datetime

@@ -199,10 +199,13 @@ CELLS = Table(
     _name('label'),
     _name('variant'),
     _name('model'),
+    _name('tag'),
     UniqueConstraint('key'),
     Index(None, 'evaluator'),
+    Index(None, 'tag'),
 )
-"""What the sums of one series of aggregates are about. `key` is a hash of all the rest."""
+"""What the sums of one series of aggregates are about. `key` is a hash of all the rest. What has no tag is about all runs, and
+what has one about those of them that have it."""
 
 AGGREGATES = Table(
     'assay_aggregates',

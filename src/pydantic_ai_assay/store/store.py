@@ -25,7 +25,7 @@ from ..runs.record import RunRecord
 from ..settings import SinkPayload
 from .aggregation import AggregateBy, AggregateFilter, Step
 from .database import Database, explained
-from .entry import Entry, encode_entry, encode_outcome, micros, row_of, size_of
+from .entry import Entry, encode_entry, encode_outcome, micros, row_of, size_of, tags_of
 from .errors import SchemaError, StoreError
 from .migration import MigrationTurns, require_schema, revision_of
 from .reader import Reader
@@ -373,7 +373,8 @@ def _encode_payload(payload: SinkPayload | UpstreamPayload) -> Entry:
 
 def _encode_outcomes(record: RunRecord, outcomes: Sequence[EvaluationOutcome], series: str) -> Entry:
     row = row_of(record, datetime.now(UTC))
-    prepared = [encode_outcome(outcome, record.record_content, row, series=series) for outcome in outcomes]
+    tags = tags_of(record.metadata)
+    prepared = [encode_outcome(outcome, record.record_content, row, tags=tags, series=series) for outcome in outcomes]
     return Entry(run_id=row['run_id'], run=None, outcomes=prepared, size=size_of(prepared))
 
 

@@ -50,6 +50,8 @@ class Cell(NamedTuple):
     label: str
     variant: str
     model: str
+    tag: str = ''
+    """One of the tags of the runs; empty where they may have any or none."""
 
     @property
     def key(self) -> str:

@@ -113,11 +113,13 @@ def upgrade() -> None:
         sa.Column('label', sa.String(length=200), nullable=False),
         sa.Column('variant', sa.String(length=200), nullable=False),
         sa.Column('model', sa.String(length=200), nullable=False),
+        sa.Column('tag', sa.String(length=200), nullable=False),
         sa.ForeignKeyConstraint(['evaluator'], ['assay_evaluators.id'], name=op.f('fk_assay_cells_evaluator')),
         sa.PrimaryKeyConstraint('id', name=op.f('pk_assay_cells')),
         sa.UniqueConstraint('key', name=op.f('uq_assay_cells_key')),
     )
     op.create_index(op.f('ix_assay_cells_evaluator'), 'assay_cells', ['evaluator'], unique=False)
+    op.create_index(op.f('ix_assay_cells_tag'), 'assay_cells', ['tag'], unique=False)
     op.create_table(
         'assay_contents',
         sa.Column('run', NUMBER, autoincrement=False, nullable=False),
