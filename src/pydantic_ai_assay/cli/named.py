@@ -34,6 +34,7 @@ def require_what_sums_name(reader: Reader, where: AggregateFilter) -> None:
         evaluator=where.evaluator,
         variant=where.variant,
         model=where.model,
+        tag=where.tag,
         series=where.series or None,
     )
     _require_fingerprint(reader, where.fingerprint)
@@ -47,9 +48,11 @@ def require_what_runs_name(reader: Reader, where: RunFilter) -> None:
         UnknownNameError: If there is one.
     """
     from ..reports.known import require_feedback, require_names
+    from ..reports.names import require_known
 
     require_names(reader, agent=where.target, evaluator=where.evaluator, variant=where.variant, model=where.model)
     require_feedback(reader, where.feedback)
+    require_known('tag', where.tag, reader.tags())
     _require_fingerprint(reader, where.fingerprint)
     beginnings = {path[:length] for path in _paths(reader) for length in range(1, len(path) + 1)}
     _require_path(where.path, beginnings)

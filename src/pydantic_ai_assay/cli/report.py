@@ -27,7 +27,8 @@ def report(
     by: Annotated[
         str,
         typer.Option(
-            metavar='NAMES', help='What to tell apart: agent, path, evaluator, variant, model, and minute, hour or day.'
+            metavar='NAMES',
+            help='What to tell apart: agent, path, evaluator, variant, model, tag, and minute, hour or day.',
         ),
     ] = 'agent,evaluator',
     agent: Annotated[str | None, typer.Option(metavar='NAME', help='Only runs of this agent or function.')] = None,
@@ -38,6 +39,7 @@ def report(
     fingerprint: Annotated[str | None, typer.Option(metavar='HASH', help='Only the evaluator of this one.')] = None,
     variant: Annotated[str | None, typer.Option(metavar='NAME', help='Only runs of this variant.')] = None,
     model: Annotated[str | None, typer.Option(metavar='NAME', help='Only runs of this model.')] = None,
+    tag: Annotated[str | None, typer.Option(metavar='NAME', help='Only runs with this tag.')] = None,
     series: Annotated[
         str, typer.Option(metavar='NAME', help='A re-judging of stored runs, not what was judged online.')
     ] = '',
@@ -83,6 +85,7 @@ def report(
         fingerprint=fingerprint,
         variant=variant,
         model=model,
+        tag=tag,
         series=series,
     )
 

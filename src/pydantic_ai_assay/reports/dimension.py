@@ -11,11 +11,18 @@ from .names import UnknownNameError
 
 __all__ = ('REPORT_BY', 'ReportBy', 'columns_of', 'dimensions_of', 'step_of')
 
-ReportBy = Literal['agent', 'path', 'evaluator', 'variant', 'model', 'minute', 'hour', 'day']
-"""What a report can tell apart. Evaluators are always told apart, since their scores do not mean the same."""
+ReportBy = Literal['agent', 'path', 'evaluator', 'variant', 'model', 'tag', 'minute', 'hour', 'day']
+"""What a report can tell apart. Evaluators are always told apart, since their scores do not mean the same. A run with several tags is in
+the group of each, and one without tags in none."""
 REPORT_BY: tuple[ReportBy, ...] = get_args(ReportBy)
 
-_COLUMNS: Mapping[str, AggregateBy] = {'agent': 'target', 'path': 'agent_path', 'variant': 'variant', 'model': 'model'}
+_COLUMNS: Mapping[str, AggregateBy] = {
+    'agent': 'target',
+    'path': 'agent_path',
+    'variant': 'variant',
+    'model': 'model',
+    'tag': 'tag',
+}
 _STEPS: Mapping[str, Step] = {'minute': 'minute', 'hour': 'hour', 'day': 'day'}
 
 

@@ -59,6 +59,7 @@ def require_names(
     evaluator: str | None = None,
     variant: str | None = None,
     model: str | None = None,
+    tag: str | None = None,
     series: str | None = None,
 ) -> None:
     """See that names occur in a store, among the runs of which any evaluation ended: where nothing was found, to say why.
@@ -73,12 +74,11 @@ def require_names(
         ('agent', agent, 'target'),
         ('variant', variant, 'variant'),
         ('model', model, 'model'),
+        ('tag', tag, 'tag'),
         ('series', series, 'series'),
     ]
-    columns: list[AggregateBy] = [column for _, name, column in wanted if name is not None]
-    if not columns:
-        return
     every = AggregateFilter(kind='outcome', series=None)
-    sums = reader.aggregates(_BEGINNING, datetime.now(UTC), by=columns, where=every)
     for what, name, column in wanted:
-        require_known(what, name, {getattr(each, column) for each in sums} - {'', None})
+        if name is not None:
+            sums = reader.aggregates(_BEGINNING, datetime.now(UTC), by=[column], where=every)
+            require_known(what, name, {getattr(each, column) for each in sums} - {'', None})

@@ -100,10 +100,10 @@ class Report:
 
     @property
     def effort(self) -> Effort:
-        """What all evaluations took."""
+        """What all evaluations took. By tag, those of a run with several tags count for each."""
         return sum((section.effort for section in self.sections), Effort())
 
     @property
     def coverage(self) -> Coverage:
-        """What became of all evaluations."""
+        """What became of all evaluations. By tag, those of a run with several tags count for each."""
         return sum((section.coverage for section in self.sections), Coverage())

@@ -206,7 +206,7 @@ class BatchWriter:
         tally = Tally()
         for _, outcome in outcomes:
             tally.add(outcome.cell, outcome.minute, outcome.contribution)
-            for tag in self._summed_tags.of(outcome.tags):
+            for tag in self._summed_tags.of(outcome.tags) if outcome.tags else ():
                 tally.add(outcome.cell._replace(tag=tag), outcome.minute, outcome.contribution)
         for (minute, status, name, fingerprint, target), number in counts.items():
             tally.count(Cell('', target, '', name, fingerprint, 'outcome', '', '', '', ''), minute, status, number)
