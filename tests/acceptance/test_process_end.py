@@ -42,6 +42,12 @@ def test_everything_is_scored(tmp_path: Path, how: str, expected: int, code: int
         assert done.stderr == ''
 
 
+def test_the_threads_that_judge_at_the_end_are_there_where_none_can_be_started_then(tmp_path: Path) -> None:
+    done = run_program('threadless.py', scores=tmp_path / 'scores')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert len(scores_of(tmp_path / 'scores')) == 2
+
+
 @pytest.mark.parametrize('how', ['run_sync', 'asyncio.run', 'sync evaluator', 'waiting'])
 def test_what_does_not_finish_is_named_in_one_warning(tmp_path: Path, how: str) -> None:
     done = run_program('hangs.py', how, scores=tmp_path / 'scores')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -26,6 +27,8 @@ STANDSTILL = 0.05
 """Seconds a caller's loop may stand still before its work is taken over; doubled each time a work had started there."""
 HELD_TOO_LONG = 2.0
 """Seconds after which what the loop that takes over may not do is done on the loop that it stands still for."""
+THREADS_END_EARLY = (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 1)
+"""Whether no thread can be started once the main thread has ended, while others still run (python/cpython#113964)."""
 GIVE_WAY = 0.25
 """Seconds an agent's run waits at most for the loop that takes over to stand still."""
 
@@ -187,6 +190,7 @@ class BackgroundExecutor:
         work.on_end = self._untrack
         with self._lock:
             self._works.add(work)
+            is_first = self._monitor is None
             if self._monitor is None:
                 self._monitor = threading.Thread(target=self._watch, name='assay-monitor', daemon=True)
                 self._monitor.start()
@@ -194,6 +198,10 @@ class BackgroundExecutor:
             elif self._monitor_sleeps:
                 self._monitor_sleeps = False
                 self._changed.notify_all()
+        if is_first and THREADS_END_EARLY:
+            self._takeover_thread().stand_by()
+            for pool in (self.workers, self.callbacks):
+                pool.stand_by()
         return work
 
     def _untrack(self, work: Work) -> None:

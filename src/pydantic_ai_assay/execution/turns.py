@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from .lanes import LaneHost, LoopLane
 from .work import Work
@@ -58,11 +59,23 @@ class LoopThread:
     def post(self, work: Work) -> None:
         """Start `work` here, from whatever thread, as soon as it is this loop's turn."""
         self.lane.post(work)
+        self._start()
+        with self._condition:
+            self._condition.notify_all()
+
+    def stand_by(self) -> None:
+        """Have the threads that work may need from now on, that for the look-up of names included."""
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
+        # Its thread starts with the first function.
+        executor.submit(int)
+        self.loop.set_default_executor(executor)
+        self._start()
+
+    def _start(self) -> None:
         with self._condition:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
                 self._thread.start()
-            self._condition.notify_all()
 
     def abandon(self) -> None:
         """Let go of everything in a forked child, where the thread is not."""

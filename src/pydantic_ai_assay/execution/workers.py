@@ -56,6 +56,7 @@ class WorkerPool:
         self._abandoned = 0
         self._hung: Counter[str] = Counter()
         self._idle = 0
+        self._is_standing_by = False
         self._window: tuple[float, float, int] | None = None
 
     @property
@@ -71,6 +72,13 @@ class WorkerPool:
                 self._add_worker()
             elif self._idle:
                 self._condition.notify()
+
+    def stand_by(self) -> None:
+        """Have one thread from now on that does not end for want of work."""
+        with self._condition:
+            self._is_standing_by = True
+            if not self._workers:
+                self._add_worker()
 
     def check(self, now: float) -> None:
         """Settle what is out of time, and add a thread where that would help. Called by the monitor."""
@@ -174,11 +182,14 @@ class WorkerPool:
             self._queue.popleft()
         return bool(self._queue)
 
+    def _idle_seconds(self) -> float | None:
+        return None if self._is_standing_by and len(self._workers) == 1 else IDLE_SECONDS
+
     def _next(self, worker: _Worker) -> tuple[Work, Callable[[], Any]] | None:
         with self._condition:
             if not self._has_next():
                 self._idle += 1
-                self._condition.wait_for(self._has_next, IDLE_SECONDS)
+                self._condition.wait_for(self._has_next, self._idle_seconds())
                 self._idle -= 1
             if not self._queue:
                 self._workers.discard(worker)
