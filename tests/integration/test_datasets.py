@@ -6,18 +6,23 @@ import asyncio
 import csv
 import json
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from databases import sqlite_url
+from inline_snapshot import snapshot
+from pydantic_ai import Agent
 from pydantic_ai.messages import (
     BinaryContent,
+    BinaryImage,
     CachePoint,
     CompactionPart,
     DocumentUrl,
@@ -36,14 +41,26 @@ from pydantic_ai.messages import (
     ToolAvailabilityDeltaPart,
     ToolCallPart,
     ToolReturnPart,
+    UserContent,
     UserPromptPart,
 )
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.usage import RunUsage
 from pydantic_evals import Dataset
+from pydantic_evals.evaluators import Contains, EqualsExpected
 from pydantic_evals.otel import SpanNode
 from store_samples import BOUND, START, a_failure, a_result, a_run, an_outcome, keep
 from tau_bench import Replayed, needs_recordings, replayed
 
-from pydantic_ai_assay import ConfigurationError, EvaluationOutcome, RunRecord
+from pydantic_ai_assay import (
+    ConfigurationError,
+    EvaluationOutcome,
+    OnlineEvalConfig,
+    OnlineEvaluation,
+    RunRecord,
+    evaluate,
+    wait_for_evaluations,
+)
 from pydantic_ai_assay.datasets.export import ExportReport, export_dataset
 from pydantic_ai_assay.datasets.turn import turn_in
 from pydantic_ai_assay.reports.names import UnknownNameError
@@ -138,6 +155,34 @@ def test_a_correction_is_what_a_case_expects_and_else_the_answer_if_that_is_aske
     assert [case.expected_output for case in cases_in(tmp_path / 'b.json')] == ['right', 'answer 2', None]
 
 
+def test_a_case_has_the_metadata_of_its_run_and_says_which_series_a_result_is_of(store: Store, tmp_path: Path) -> None:
+    run = a_run(1, metadata={'customer': {'vip': True}, 'variant': 'short'}, conversation_id='talk', model_name='m')
+    keep(store, (run, [an_outcome(run)]))
+    store.add_outcomes('run-1', [an_outcome(run, a_result(False))], series='again')
+    assert store.flush(BOUND)
+    export_dataset(tmp_path / 'a.yaml', store=store)
+    (case,) = cases_in(tmp_path / 'a.yaml')
+    metadata: Any = case.metadata
+    assert metadata.pop('assay_run') == {
+        'run_id': 'run-1',
+        'target': 'support',
+        'started_at': run.started_at.isoformat(),
+        'outcome': 'success',
+        'duration': 1.5,
+        'model': 'm',
+        'variant': 'short',
+        'conversation_id': 'talk',
+        'output': 'answer 1',
+        'results': [
+            {'evaluator': 'Polite', 'result': 'Polite', 'value': True},
+            {'evaluator': 'Polite', 'series': 'again', 'result': 'Polite', 'value': False},
+        ],
+    }
+    assert metadata == {'customer': {'vip': True}, 'variant': 'short'}
+    # Where nothing is expected, the file does not say that nothing is.
+    assert 'expected_output' not in (tmp_path / 'a.yaml').read_text(encoding='utf-8')
+
+
 def test_cases_can_have_the_messages_before_the_prompt(store: Store, tmp_path: Path) -> None:
     messages = said('Hello', 'Hi', 'Why?', 'Because.')
     keep(store, (a_run(1, inputs='Why?', messages=messages, new_message_index=2), []))
@@ -146,6 +191,66 @@ def test_cases_can_have_the_messages_before_the_prompt(store: Store, tmp_path: P
     assert case.inputs['prompt'] == 'Why?'
     history = ModelMessagesTypeAdapter.validate_python(case.inputs['message_history'])
     assert [getattr(part, 'content', None) for message in history for part in message.parts] == ['Hello', 'Hi']
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize('name', ['a.yaml', 'a.json'])
+async def test_cases_of_texts_and_images_and_data_run_again_with_an_agent(
+    store: Store, tmp_path: Path, name: str
+) -> None:
+    image = BinaryImage(bytes(range(256)), media_type='image/png')
+    earlier = said('Hello', 'Hi')
+    asked = ModelRequest(parts=[UserPromptPart(['What is it?', image])])
+    config = OnlineEvalConfig(store=store, emit_otel_events=False)
+    agent = Agent(
+        TestModel(custom_output_text='A cat.'),
+        capabilities=[OnlineEvaluation(evaluators=[Contains('cat')], config=config)],
+    )
+    await agent.run('Tell me.', message_history=[*earlier, asked, ModelResponse(parts=[TextPart('A dog?')])])
+    await agent.run(['What is it?', image])
+    assert await wait_for_evaluations() == ()
+    assert store.flush(BOUND)
+    path = tmp_path / name
+    assert export_dataset(path, store=store, expected='output').added == 2
+    dataset = Dataset[str | list[UserContent], str, Any].from_file(path)
+    assert [case.inputs for case in dataset.cases] == ['Tell me.', ['What is it?', image]]
+    dataset.add_evaluator(EqualsExpected())
+    again = Agent(TestModel(custom_output_text='A cat.'))
+
+    async def answered(inputs: str | list[UserContent]) -> str:
+        return (await again.run(inputs)).output
+
+    report = await dataset.evaluate(answered, progress=False)
+    averages = report.averages()
+    assert (report.failures, averages and averages.assertions) == ([], 1.0)
+    export_dataset(path, store=store, history=True)
+    case, _ = cases_in(path)
+    history = ModelMessagesTypeAdapter.validate_python(case.inputs['message_history'])
+    content = history[2].parts[0].content  # type: ignore[union-attr]
+    assert content == ['What is it?', image]
+
+
+@pytest.mark.anyio
+async def test_cases_of_a_function_have_its_arguments(store: Store, tmp_path: Path) -> None:
+    config = OnlineEvalConfig(store=store, emit_otel_events=False)
+
+    @evaluate(Contains('7', as_strings=True), config=config)
+    async def find(number: int, where: dict[str, str]) -> dict[str, Any]:
+        return {'found': number, **where}
+
+    await find(7, {'city': 'Rome'})
+    assert await wait_for_evaluations() == ()
+    assert store.flush(BOUND)
+    export_dataset(tmp_path / 'a.yaml', store=store, expected='output')
+    dataset = Dataset[dict[str, Any], dict[str, Any], Any].from_file(tmp_path / 'a.yaml')
+    dataset.add_evaluator(EqualsExpected())
+
+    async def found(inputs: dict[str, Any]) -> dict[str, Any]:
+        return await find(**inputs)
+
+    averages = (await dataset.evaluate(found, progress=False)).averages()
+    assert averages is not None and averages.assertions == 1.0
+    assert await wait_for_evaluations() == ()
 
 
 def test_values_without_a_form_of_their_own_are_what_they_show(store: Store, tmp_path: Path) -> None:
@@ -218,6 +323,58 @@ def test_jobs_that_add_to_one_file_at_the_same_time_lose_nothing(store: Store, t
     assert list(folder.iterdir()) == [path]
 
 
+ADDING = """
+import sys
+from pydantic_ai_assay import export_dataset
+from pydantic_ai_assay.store.run_filter import RunFilter
+
+store, path, target = sys.argv[1:]
+print('adding', flush=True)
+while True:
+    export_dataset(path, store=store, where=RunFilter(target=target), append=True)
+    print(export_dataset(path, store=store, where=RunFilter(target=target), append=True).added, flush=True)
+"""
+
+
+@pytest.mark.parametrize('name', ['a.yaml', 'a.jsonl'])
+def test_processes_that_add_to_one_file_and_are_killed_leave_it_whole(
+    store: Store, sqlite_url: str, tmp_path: Path, name: str
+) -> None:
+    runs = [a_run(n, target='ab'[n % 2], messages=said(f'{n}?', f'{n}!')) for n in range(40)]
+    keep_runs(store, *runs)
+    (folder := tmp_path / 'out').mkdir()
+    path = folder / name
+    processes = [
+        subprocess.Popen([sys.executable, '-c', ADDING, sqlite_url, str(path), target], stdout=subprocess.PIPE)
+        for target in 'ab'
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            # Each has added its own, and goes on with replacing the file.
+            assert [process.stdout.readline() for _ in range(3)] == [b'adding\n', b'0\n', b'0\n']
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate(timeout=BOUND)
+    report = export_dataset(path, store=store, append=True)
+    assert (report.added, report.duplicates, report.total) == (0, 40, 40)
+
+
+@pytest.mark.parametrize('name', ['a.json', 'a.jsonl', 'a.csv'])
+def test_a_file_that_another_program_left_half_written_is_said_to_be_and_stays(
+    store: Store, tmp_path: Path, name: str
+) -> None:
+    keep_runs(store, *(a_run(n, inputs='"a", b', messages=said('a, "b"', f'{n}')) for n in range(2)))
+    path = tmp_path / name
+    export_dataset(path, store=store)
+    half = path.read_bytes()[:-30]
+    path.write_bytes(half)
+    with pytest.raises(ConfigurationError, match='cannot be added to'):
+        export_dataset(path, store=store, append=True)
+    assert path.read_bytes() == half
+
+
 def test_what_was_added_while_the_store_was_read_stays(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +445,21 @@ def test_so_many_of_each_group_are_the_same_again(store: Store, tmp_path: Path) 
         assert export_dataset(path, store=store, per_group=1, group_by=given).total == count
 
 
+def test_the_runs_that_are_drawn_are_the_same_in_each_version(store: Store, tmp_path: Path) -> None:
+    """So that a job that adds to a file every night goes on with what it has after an upgrade."""
+    keep_runs(store, *(a_run(n) for n in range(40)))
+    path = tmp_path / 'a.json'
+    export_dataset(path, store=store, per_group=4)
+    of_group = [case.name for case in cases_in(path)]
+    export_dataset(path, store=store, sample=0.1)
+    assert (of_group, [case.name for case in cases_in(path)]) == snapshot(
+        (
+            ['run-0', 'run-14', 'run-22', 'run-31'],
+            ['run-0', 'run-3', 'run-14', 'run-22', 'run-23', 'run-31'],
+        )
+    )
+
+
 def test_a_share_is_drawn_by_the_ids(store: Store, tmp_path: Path) -> None:
     keep_runs(store, *(a_run(n) for n in range(100)))
     few = export_dataset(tmp_path / 'few.json', store=store, sample=0.2).total
@@ -318,6 +490,9 @@ def test_runs_deleted_meanwhile_are_counted(store: Store, tmp_path: Path, monkey
         ('a.csv', {'format': 'xls'}, "format must be one of 'cases', .*, got 'xls'"),
         ('a.json', {'sample': 2}, 'sample must be a probability'),
         ('a.json', {'sample': True}, 'got True'),
+        ('a.json', {'sample': '0.5'}, "sample must be a probability above 0 and up to 1, got '0.5'"),
+        ('a.json', {'per_group': True}, 'per_group must be an integer of at least 1, got True'),
+        ('a.json', {'per_group': 1.5}, 'per_group must be an integer of at least 1, got 1.5'),
         ('a.json', {'per_group': 0}, 'per_group must be an integer of at least 1, got 0'),
         ('a.json', {'per_group': 1, 'group_by': 'mood'}, "group_by must be one of 'target', .*, got 'mood'"),
         ('a.json', {'group_by': 'day'}, "group_by='day' needs per_group"),
@@ -510,6 +685,30 @@ def test_a_conversation_of_which_only_a_summary_is_left_is_no_example(store: Sto
     assert export_dataset(tmp_path / 'a.jsonl', store=store).left_out == {'unsupported': 1}
 
 
+def test_what_the_model_said_beside_a_call_is_kept(store: Store, tmp_path: Path) -> None:
+    messages = (
+        *said('Look'),
+        ModelResponse(parts=[TextPart('Let me see.'), ToolCallPart('a', '{"n": 1}', tool_call_id='c1')]),
+        ModelRequest(parts=[ToolReturnPart('a', 'one', tool_call_id='c1')]),
+        ModelResponse(parts=[TextPart('One.')]),
+    )
+    keep_runs(store, a_run(1, messages=messages))
+    export_dataset(tmp_path / 'a.jsonl', store=store)
+    (example,) = lines_in(tmp_path / 'a.jsonl')
+    assert example == {
+        'messages': [
+            {'role': 'user', 'content': 'Look'},
+            {
+                'role': 'assistant',
+                'content': 'Let me see.',
+                'tool_calls': [{'id': 'c1', 'type': 'function', 'function': {'name': 'a', 'arguments': '{"n":1}'}}],
+            },
+            {'role': 'tool', 'tool_call_id': 'c1', 'content': 'one'},
+            {'role': 'assistant', 'content': 'One.'},
+        ]
+    }
+
+
 def test_what_tools_returned_follows_their_calls_at_once(store: Store, tmp_path: Path) -> None:
     messages = (
         *said('Look'),
@@ -534,6 +733,29 @@ def test_what_tools_returned_follows_their_calls_at_once(store: Store, tmp_path:
         'user',
         'assistant',
     ]
+
+
+def test_a_history_in_which_calls_and_what_tools_returned_are_not_both_there_is_no_example(
+    store: Store, tmp_path: Path
+) -> None:
+    """Providers refuse such messages, as a history cut in the wrong place has them."""
+    call = ModelResponse(parts=[ToolCallPart('a', {}, tool_call_id='c1'), ToolCallPart('b', {}, tool_call_id='c2')])
+    first, second = (
+        ModelRequest(parts=[ToolReturnPart(name, 'x', tool_call_id=each)]) for name, each in (('a', 'c1'), ('b', 'c2'))
+    )
+    both = ModelRequest(parts=[*first.parts, *second.parts])
+    end = ModelResponse(parts=[TextPart('Done.')])
+    cut = [(first, end), (*said('Look'), call, first, end), (*said('Look'), call, *said('And?'), end)]
+    whole = [(*said('Look'), call, first, second, end), (*said('Look'), call, both, call), (*said('Look'), call, first)]
+    twice = (*said('Look'), call, both, first, end)
+    keep_runs(store, *(a_run(n, messages=messages) for n, messages in enumerate([*cut, *whole, twice])))
+    assert export_dataset(tmp_path / 'a.jsonl', store=store).left_out == {'unsupported': 4}
+    roles = [[message['role'] for message in example['messages']] for example in lines_in(tmp_path / 'a.jsonl')]
+    called = ['user', 'assistant', 'tool', 'tool', 'assistant']
+    # What ends with open calls is learned up to those.
+    assert roles == [called, called, ['user', 'assistant']]
+    report = export_dataset(tmp_path / 'b.jsonl', store=store, format='preferences')
+    assert report.left_out == {'unsupported': 4, 'without_pair': 3}
 
 
 def test_what_has_no_chat_form_or_no_answer_is_left_out(store: Store, tmp_path: Path) -> None:
@@ -630,6 +852,42 @@ def test_a_table_has_the_results_and_feedback_of_runs_in_columns(store: Store, t
     assert (second['Polite'], second['error'], second['output']) == ('', 'ValueError', '')
 
 
+def test_the_columns_of_a_table_come_in_one_order(store: Store, tmp_path: Path) -> None:
+    usage = RunUsage(requests=2, input_tokens=30, output_tokens=4, cost=Decimal('0.25'))
+    run = a_run(
+        1,
+        usage=usage,
+        model_name='m',
+        metadata={'variant': 'v'},
+        conversation_id='talk',
+        agent_path=('desk', 'support'),
+    )
+    keep(store, (run, [an_outcome(run, a_result(4), evaluator='Stars')]))
+    export_dataset(tmp_path / 'a.csv', store=store)
+    (row,) = rows_in(tmp_path / 'a.csv')
+    assert list(row.items()) == [
+        ('run_id', 'run-1'),
+        ('target', 'support'),
+        ('agent_path', 'desk / support'),
+        ('conversation_id', 'talk'),
+        ('started_at', run.started_at.isoformat()),
+        ('duration', '1.5'),
+        ('outcome', 'success'),
+        ('error', ''),
+        ('model', 'm'),
+        ('variant', 'v'),
+        ('tags', ''),
+        ('requests', '2'),
+        ('input_tokens', '30'),
+        ('output_tokens', '4'),
+        ('cost', '0.25'),
+        ('input', 'question 1'),
+        ('output', 'answer 1'),
+        ('without_score', ''),
+        ('Stars.Polite', '4'),
+    ]
+
+
 def test_an_evaluator_named_as_a_column_of_the_run_has_a_column_of_its_own(store: Store, tmp_path: Path) -> None:
     run = a_run(1)
     keep(store, (run, [an_outcome(run, a_result(False, name='duration'), evaluator='duration', fingerprint='d')]))
@@ -639,7 +897,7 @@ def test_an_evaluator_named_as_a_column_of_the_run_has_a_column_of_its_own(store
 
 
 def test_no_cell_is_a_formula(store: Store, tmp_path: Path) -> None:
-    evil = ['=1+1', '+1', '-1', '@SUM(1)', '\t=1', '\r=1', '\n=1', '＝1']
+    evil = ['=1+1', '+1', '-1', '@SUM(1)', '\t=1', '\r=1', '\n=1', '＝1', '＋1', '－1', '＠SUM(1)']
     runs = [
         a_run(n, inputs=text, output=f'"{text}", {text}', metadata={'variant': text}) for n, text in enumerate(evil)
     ]
@@ -649,7 +907,9 @@ def test_no_cell_is_a_formula(store: Store, tmp_path: Path) -> None:
     with (tmp_path / 'a.csv').open(encoding='utf-8', newline='') as file:
         reader = csv.reader(file)
         cells = [cell for row in reader for cell in row]
-    dangerous = [cell for cell in cells if cell.startswith(('=', '+', '-', '@', '\t', '\r', '\n', '＝'))]
+    dangerous = [
+        cell for cell in cells if cell.startswith(('=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'))
+    ]
     assert set(dangerous) == {'-0.5'}
     assert {f"'{text}" for text in evil} <= set(cells)
     assert "'=x" in cells

@@ -186,6 +186,28 @@ def test_the_effective_number_that_the_scores_imply_is_not_enough_alone() -> Non
     assert covered[0] / SEEDS < 0.82 < 0.93 <= covered[1] / SEEDS
 
 
+@pytest.mark.parametrize(
+    ('weight', 'count', 'least', 'greatest'),
+    # The scores of the kind judged seldom that are to be expected: about three, then 0.6 and 0.3.
+    [
+        (20, 20, 0.91, 0.99),
+        (100, 100, 0.91, 0.99),
+        (1_000, 1_000, 0.91, 0.99),
+        (100, 20, 0.5, 0.75),
+        (1_000, 100, 0.1, 0.4),
+    ],
+)
+def test_of_a_kind_that_is_judged_seldom_about_three_scores_must_be_expected(
+    weight: int, count: int, least: float, greatest: float
+) -> None:
+    """A quarter of the runs is always judged, and passes less often."""
+    design = ((0.75, 1 / weight, 0.25 / 3), (0.25, 1.0, -0.25))
+    source, seeds = random.Random(f'{weight} {count}'), SEEDS // 2
+    covered = sum(contains(estimate_rate(passes(source, 0.5, count, design)), 0.5) for _ in range(seeds)) / seeds
+    print(f'{weight} to one, {count} scores: coverage {covered:.3f}')
+    assert least <= covered <= greatest
+
+
 @pytest.mark.parametrize('count', [20, 60])
 @pytest.mark.parametrize(('accuracy', 'rate'), [(0.97, 0.95), (0.97, 0.8), (0.8, 0.95)])
 def test_the_interval_of_kappa_holds_for_judges_that_are_nearly_always_right(

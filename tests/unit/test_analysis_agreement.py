@@ -59,6 +59,44 @@ def test_with_many_runs_the_interval_of_kappa_is_the_one_of_large_samples(disagr
     assert (upper - lower) / 2 == pytest.approx(1.959964 * error / math.sqrt(times), rel=2e-3)
 
 
+@pytest.mark.parametrize(
+    ('disagreement', 'level', 'expected'),
+    # By statsmodels 0.15.0 from the table with 4 / 25 more in each of its cells, with Student's quantiles for eleven degrees.
+    [
+        ('nominal', 0.95, (-0.06017224709926694, 0.6212670662586024)),
+        ('nominal', 0.8, (0.06948396477104041, 0.49161085438829505)),
+        ('linear', 0.95, (0.12067089458991714, 0.7887899395911615)),
+        ('quadratic', 0.8, (0.3105700331678369, 0.841972339713519)),
+        ('quadratic', 0.95, (0.14734989310917174, 1.0)),
+    ],
+)
+def test_with_few_runs_the_interval_of_kappa_is_that_of_four_runs_more(
+    disagreement: str, level: float, expected: tuple[float, float]
+) -> None:
+    found = agreement(LABELS, SCORES, disagreement=disagreement, level=level)  # pyright: ignore[reportArgumentType]
+    assert bounds(found.kappa) == pytest.approx(expected, abs=1e-9)
+
+
+def test_with_two_runs_the_interval_of_kappa_has_one_degree_of_freedom() -> None:
+    found = agreement([True, False], [True, False], level=0.5)
+    # With four runs more the table is 2, 1, 1, 2: kappa is 1 / 3, with the standard error sqrt(4 / 27). The quantile is 1.
+    assert bounds(found.kappa) == pytest.approx((1 / 3 - (4 / 27) ** 0.5, 1.0), abs=1e-9)
+
+
+def test_all_five_numbers_have_the_level_and_count_what_they_are_made_from() -> None:
+    labels, verdicts = [True] * 25 + [False] * 25, [True] * 20 + [False] * 5 + [True] * 10 + [False] * 15
+    wide, narrow = agreement(labels, verdicts, level=0.99), agreement(labels, verdicts, level=0.8)
+    for name in ('accuracy', 'kappa', 'bias', 'sensitivity', 'specificity'):
+        first, second = getattr(wide, name), getattr(narrow, name)
+        assert (first.level, second.level) == (0.99, 0.8)
+        assert bounds(first)[0] < bounds(second)[0] < bounds(second)[1] < bounds(first)[1]
+        assert first.coverage.scored == first.count == second.count
+    # Bonett and Price: 11 and 6 of 52, and 1.281552 is the quantile of 80 %.
+    up, down = 11 / 52, 6 / 52
+    margin = 1.281552 * math.sqrt((up + down - (up - down) ** 2) / 52)
+    assert bounds(narrow.bias) == pytest.approx((up - down - margin, up - down + margin), abs=1e-6)
+
+
 @given(ANSWERS)
 def test_every_interval_contains_its_estimate(answers: list[tuple[bool, bool]]) -> None:
     labels, verdicts = zip(*answers, strict=True)
@@ -133,6 +171,10 @@ def test_what_cannot_be_compared_is_refused() -> None:
         agreement([True, True], [True, False], probabilities=[1.0, 0.0])
     with pytest.raises(ConfigurationError, match="a linear disagreement needs numbers, got 'good' and 'good'"):
         agreement(['good', 'bad'], ['good', 'bad'], disagreement='linear')
+    with pytest.raises(ConfigurationError, match="a linear disagreement needs numbers, got 1 and 'bad'"):
+        agreement([1, 1], [1, 'bad'], disagreement='linear')
+    with pytest.raises(ConfigurationError, match="a linear disagreement needs numbers, got 'good' and 'good'"):
+        agreement(['good', 1], ['good', 1], disagreement='linear')
     with pytest.raises(ConfigurationError, match="'nominal', 'linear' or 'quadratic', got 'cubic'"):
         agreement(LABELS, SCORES, disagreement='cubic')  # pyright: ignore[reportArgumentType]
 
@@ -173,6 +215,18 @@ def test_several_judges_of_one_run_are_one_run_for_consistency() -> None:
     assert self_consistency(votes).count == 30
     with pytest.raises(ConfigurationError, match='a run for each of 30 lists of votes, got 1'):
         self_consistency(votes, runs=['a'])
+
+
+def test_consistency_has_the_level_that_is_asked_for() -> None:
+    for narrow, wide in (
+        (
+            position_consistency(['a'] * 9, ['a'] * 8 + ['b'], level=0.5),
+            position_consistency(['a'] * 9, ['a'] * 8 + ['b']),
+        ),
+        (self_consistency([['a', 'a'], ['a', 'b']] * 9, level=0.5), self_consistency([['a', 'a'], ['a', 'b']] * 9)),
+    ):
+        assert (narrow.level, wide.level) == (0.5, 0.95)
+        assert bounds(wide)[0] < bounds(narrow)[0] < bounds(narrow)[1] < bounds(wide)[1]
 
 
 def test_a_judge_that_never_changed_its_mind_may_still_do_so() -> None:

@@ -9,6 +9,7 @@ from pydantic_ai_assay.analysis import (
     Corrected,
     Estimate,
     Moments,
+    Population,
     corrected_mean,
     corrected_rate,
     corrected_rate_from_moments,
@@ -140,6 +141,81 @@ def test_about_the_agent_the_mean_of_the_judge_is_uncertain_too() -> None:
     assert (upper - lower) / 2 == pytest.approx(2.776445 * (10 / 6 / 24) ** 0.5, rel=1e-6)
 
 
+def test_the_interval_is_put_together_from_the_rates_of_both_verdicts_and_their_shares() -> None:
+    """MOVER for 3 of 4 and 1 of 5 that people passed, of 60 runs that the judge passed and 40 that it did not."""
+    labels = [True, True, True, False, True, False, False, False, False]
+    verdicts = [True] * 4 + [False] * 5
+    judged = [True] * 60 + [False] * 40
+    (first, second), level = (estimate_rate(Moments.of_counts(*each), level=0.9) for each in ((3, 4), (1, 5))), 0.9
+    value = 0.6 * 0.75 + 0.4 * 0.2
+    far = [
+        [(abs(end - rate), share, left) for end in bounds(estimate)]
+        for estimate, rate, share, left in ((first, 0.75, 0.6, 1 - 4 / 60), (second, 0.2, 0.4, 1 - 5 / 40))
+    ]
+    of_judged = [
+        sum(((share * apart) ** 2 * left for apart, share, left in ends), 0.0) for ends in zip(*far, strict=True)
+    ]
+    of_agent = [sum(((share * apart) ** 2 for apart, share, _ in ends), 0.0) for ends in zip(*far, strict=True)]
+    # 1.644854 is the quantile of 90 %; the share of 100 runs is that of a sample.
+    between = 1.644854**2 * (60 * (0.75 - value) ** 2 + 40 * (0.2 - value) ** 2) / 100**2
+    about: list[tuple[Population, list[float]]] = [
+        ('judged', of_judged),
+        ('agent', [each + between for each in of_agent]),
+    ]
+    for population, squares in about:
+        found = corrected_rate(labels, verdicts, judged, population=population, level=level)
+        assert found.corrected.value == pytest.approx(value)
+        assert bounds(found.corrected) == pytest.approx(
+            (value - squares[0] ** 0.5, value + squares[1] ** 0.5), abs=1e-6
+        )
+        assert {each.level for each in (found.corrected, found.raw, found.labels_only)} == {0.9}
+        assert found.raw == estimate_rate(Moments.of(judged), level=0.9)
+    # Of the labels alone: those of 9 of the 100 runs are known.
+    alone, known = bounds(estimate_rate(Moments.of_counts(4, 9), level=0.9)), (1 - 9 / 100) ** 0.5
+    found = corrected_rate(labels, verdicts, judged, population='judged', level=level)
+    assert bounds(found.labels_only) == pytest.approx([4 / 9 + known * (end - 4 / 9) for end in alone])
+
+
+def test_what_is_a_pass_is_said_for_labels_and_verdicts() -> None:
+    labels, verdicts, judged = ['good', 'bad'] * 3, ['good', 'good', 'bad'] * 2, ['good'] * 8 + ['bad'] * 4
+    found = corrected_rate(labels, verdicts, judged, positive='good')
+    as_bools = corrected_rate(*([each == 'good' for each in answers] for answers in (labels, verdicts, judged)))
+    assert found == as_bools
+    assert found.raw.value == pytest.approx(8 / 12)
+
+
+@pytest.mark.parametrize('probability', [0.3, 0.7, 0.9])
+def test_runs_of_one_probability_have_equal_weights_however_it_is_rounded(probability: float) -> None:
+    found = corrected_rate(
+        [True, False], [True, False], [True, False] * 20, judged_probabilities=[probability] * 40, population='judged'
+    )
+    assert found.corrected.value == pytest.approx(0.5)
+
+
+def test_the_interval_of_a_corrected_mean_is_that_of_the_regression_estimator() -> None:
+    """The slope is 0.64, and two degrees of freedom are left: 4.302653 is the quantile."""
+    labels, scores = [2.0, 2.0, 3.0, 3.8], [1.0, 2.0, 3.0, 4.0]
+    judged = Moments.of([1.0, 2.0, 3.0, 4.0, 5.0, 3.0, 4.0, 2.0, 5.0, 4.0])
+    slope = (-0.7 * -1.5 + -0.7 * -0.5 + 0.3 * 0.5 + 1.1 * 1.5) / 5
+    residuals = [label - 2.7 - slope * (score - 2.5) for label, score in zip(labels, scores, strict=True)]
+    squares = sum(each * each for each in residuals) / 16 * 4 / 2
+    spread = slope**2 * (1.61 / 10)
+    about: list[tuple[Population, float]] = [('judged', squares * (1 - 4 / 10)), ('agent', squares + spread)]
+    for population, variance in about:
+        found = corrected_mean(labels, scores, judged, population=population).corrected
+        assert found.value == pytest.approx(2.7 + slope * (3.3 - 2.5))
+        lower, upper = bounds(found)
+        assert (upper - lower) / 2 == pytest.approx(4.302653 * variance**0.5, rel=1e-6)
+
+
+def test_with_three_labels_a_corrected_mean_has_one_degree_of_freedom() -> None:
+    found = corrected_mean([1.0, 2.0, 4.0], [3.0, 3.0, 3.0], Moments.of([3.0] * 5 + [4.0] * 5)).corrected
+    # The scores of the labelled runs do not vary, so that nothing can be told from those of the others.
+    assert found.value == pytest.approx(7 / 3)
+    lower, upper = bounds(found)
+    assert (upper - lower) / 2 == pytest.approx(12.706205 * ((14 / 3) / 9 * 3) ** 0.5, rel=1e-6)
+
+
 def test_sampled_verdicts_and_labels_stand_for_their_runs() -> None:
     """Every fail of the judge was judged, but a tenth of its passes; and half of each were labelled."""
     found = corrected_rate(
@@ -245,3 +321,5 @@ def test_what_does_not_fit_is_refused() -> None:
         corrected_rate([True], [True], [True], population='all')  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigurationError, match='judged runs of equal weight'):
         corrected_rate([True], [True], [True, False], judged_probabilities=[1.0, 0.1], population='judged')
+    with pytest.raises(ConfigurationError, match='judged runs of equal weight'):
+        corrected_mean([1.0], [1.0], Moments.of([1.0, 2.0], [1.0, 0.1]), population='judged')

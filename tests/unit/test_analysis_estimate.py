@@ -134,6 +134,10 @@ def test_scores_that_do_not_vary_tell_nothing_of_how_sure_their_mean_is(values: 
 
 def test_a_score_that_outweighs_all_others_is_as_good_as_alone() -> None:
     assert estimate_mean(Moments.of([1.0, 2.0], [1e-12, 1.0])).interval is None
+    unequal = estimate_mean(Moments.of([1.0, 2.0], [0.2, 1.0]))
+    assert unequal.effective_count < 1.5 and unequal.interval is not None
+    # Of scores of 0 the sums know how much the others differ from them, but their number is still one.
+    assert estimate_mean(Moments.of([0.0, 1.0], [1e-17, 1.0])).interval is None
 
 
 def test_with_bounds_there_is_an_interval_that_keeps_to_them() -> None:
@@ -172,7 +176,8 @@ def test_what_an_estimate_is_made_from_is_told() -> None:
     estimate = estimate_rate(Moments.of_counts(3, 4), level=0.9)
     assert (estimate.kind, estimate.level, estimate.count) == ('rate', 0.9, 4)
     assert (estimate.coverage, estimate.evaluators) == (Coverage(scored=4), ())
-    assert estimate_mean(Moments.of_counts(3, 4)).kind == 'mean'
+    mean = estimate_mean(Moments.of_counts(3, 4), level=0.9)
+    assert (mean.kind, mean.level, mean.coverage) == ('mean', 0.9, Coverage(scored=4))
 
 
 @pytest.mark.parametrize('level', [0, 1, 95, -0.5, math.nan, '95 %', None])
@@ -199,6 +204,8 @@ def test_a_score_beyond_its_bounds_is_refused(value: float) -> None:
 def test_bounds_must_be_in_order() -> None:
     with pytest.raises(ConfigurationError, match=r'the least and the greatest possible score, got \(5, 1\)'):
         estimate_mean(Moments.of([2.0]), bounds=(5, 1))
+    with pytest.raises(ConfigurationError, match=r'the least and the greatest possible score, got \(5, 5\)'):
+        estimate_mean(Moments.of([5.0]), bounds=(5, 5))
 
 
 def test_coverage_counts_what_was_due() -> None:

@@ -83,6 +83,12 @@ def test_each_result_of_an_outcome_is_a_row() -> None:
     )
 
 
+def test_the_calls_of_a_function_are_told_apart_by_its_name() -> None:
+    results = (EvaluationResult(name='polite', value=True, reason=None, source=SOURCE),)
+    (of_function,) = rows_of(outcome(agent_name=None, agent_path=(), target='find_order', results=results))
+    assert of_function.agent == 'find_order'
+
+
 def test_an_outcome_without_a_score_is_a_row_that_says_why() -> None:
     failure = EvaluatorFailure(name='Polite', error_message='', error_stacktrace='', source=SOURCE)
     (failed,) = rows_of(outcome(status='failed', failure=failure))
@@ -344,4 +350,14 @@ def test_the_runs_of_a_conversation_can_count_as_one() -> None:
 
 def test_a_series_without_scores_has_empty_sums() -> None:
     series = Series(evaluator=OLD, result=None, coverage=Coverage(dropped=1), first_at=NOON, last_at=NOON)
-    assert (series.moments, series.labels) == (Moments(), {})
+    assert (series.moments, series.labels, series.is_rate) == (Moments(), {}, True)
+
+
+def test_every_kind_of_estimate_has_the_level_and_says_whose_it_is() -> None:
+    for values, label in (([True, False, True], None), ([1.0, 2.0, 4.0], None), (['good', 'bad', 'good'], 'good')):
+        series = series_of([row(value) for value in values])
+        narrow, wide = (estimate_series(series, label=label, level=level).estimates[0] for level in (0.5, 0.95))
+        assert (narrow.level, wide.level) == (0.5, 0.95)
+        assert narrow.evaluators == wide.evaluators == (OLD,)
+        assert narrow.interval is not None and wide.interval is not None
+        assert narrow.interval.width < wide.interval.width

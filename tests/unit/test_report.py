@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -11,7 +12,7 @@ from inline_snapshot import snapshot
 
 from pydantic_ai_assay.analysis import Moments, estimate_mean
 from pydantic_ai_assay.errors import ConfigurationError
-from pydantic_ai_assay.reports.bound import Bound, bound_of, unmet_bounds, unmet_coverage
+from pydantic_ai_assay.reports.bound import Bound, bound_of, scale_of, unmet_bounds, unmet_coverage
 from pydantic_ai_assay.reports.dimension import REPORT_BY, dimensions_of
 from pydantic_ai_assay.reports.document import report_document
 from pydantic_ai_assay.reports.making import make_report
@@ -72,7 +73,9 @@ def test_where_everything_failed_there_is_no_number() -> None:
     report = make_report([ended(0, failed=7)], WINDOW)
     (result,) = report.sections[0].results
     assert (result.name, result.estimate.value, result.estimate.interval) == (None, None, None)
-    assert result.estimate.coverage.failed == 7
+    assert (result.estimate.coverage.failed, result.left_out) == (7, 0)
+    with pytest.raises(UnknownNameError, match="no result or evaluator 'Plite'. Did you mean 'Polite'"):
+        reasons(report, 'Plite=0.5')
 
 
 def test_where_everything_was_sampled_out_there_is_nothing_to_estimate() -> None:
@@ -118,10 +121,9 @@ def test_scores_that_cannot_be_summed_are_counted_and_left_out() -> None:
 
 def test_labels_have_shares_that_add_up_to_one() -> None:
     labels = [sums('label', 'Topic', label=name, moments=Moments.of([1.0] * n)) for name, n in (('a', 1), ('b', 3))]
-    assert numbers(make_report([ended(4), *labels], WINDOW)) == [
-        ('Polite', 'a', 0.25, 4),
-        ('Polite', 'b', 0.75, 4),
-    ]
+    report = make_report([ended(4), *labels], WINDOW)
+    assert numbers(report) == [('Polite', 'a', 0.25, 4), ('Polite', 'b', 0.75, 4)]
+    assert [each.left_out for each in report.sections[0].results] == [0, 0]
 
 
 def test_results_of_one_evaluator_are_told_apart_and_each_is_missed_where_it_failed() -> None:
@@ -179,6 +181,33 @@ def test_a_change_between_two_days_is_said_where_days_are_told_apart() -> None:
     assert [(each.agent, each.change.at.day) for each in report.changes] == [(None, 2)]
 
 
+def test_changes_come_in_the_order_of_agents_and_evaluators() -> None:
+    later: dict[str, Any] = {'fingerprint': 'f2', 'first_at': NOON - timedelta(hours=12), 'last_at': NOON}
+    every = [
+        ended(1, target=target, evaluator=evaluator, **changes)
+        for target, evaluator in (('b', 'Kind'), ('a', 'Polite'), ('', 'Kind'), ('a', 'Kind'))
+        for changes in (later, {})
+    ]
+    report = make_report(every, WINDOW)
+    assert [(each.agent, each.evaluator) for each in report.changes] == [
+        ('', 'Kind'),
+        ('a', 'Kind'),
+        ('a', 'Polite'),
+        ('b', 'Kind'),
+    ]
+    assert [each.evaluator for each in make_report(every, WINDOW, by=('evaluator',)).changes] == ['Kind', 'Polite']
+
+
+def test_the_level_and_the_pooling_are_those_of_every_number() -> None:
+    later: dict[str, Any] = {'fingerprint': 'f2', 'target': 'b'}
+    every = [*changed(), ended(0, failed=3, target='b'), ended(0, failed=2, **later)]
+    report = make_report(every, WINDOW, level=0.8, pool=True)
+    (pooled,), (nothing,) = (section.results for section in reversed(report.sections))
+    assert (pooled.estimate.level, nothing.estimate.level, report.level, report.is_pooled) == (0.8, 0.8, 0.8, True)
+    # Where nothing was scored, the failures of both are pooled as well.
+    assert (nothing.estimate.coverage.failed, len(nothing.estimate.evaluators)) == (5, 2)
+
+
 def test_groups_come_in_the_order_of_what_is_told_apart_and_unknown_ones_last() -> None:
     groups: list[dict[str, Any]] = [
         {'target': 'b', 'variant': '', 'agent_path': ('x', 'b')},
@@ -199,7 +228,11 @@ def test_effort_adds_up() -> None:
         ended(1, judge_cost=0.25, judge_requests=2, duration=1.5),
         ended(1, target='b', judge_cost=0.5, attempts=3),
     ]
-    assert make_report(every, WINDOW).effort == Effort(judge_cost=0.75, judge_requests=2, duration=1.5, attempts=3)
+    report = make_report(every, WINDOW)
+    assert report.effort == Effort(judge_cost=0.75, judge_requests=2, duration=1.5, attempts=3)
+    assert [each.effort.judge_cost for each in report.sections] == [0.5, 0.25]
+    (section,) = make_report(every, WINDOW, by=('evaluator',)).sections
+    assert section.effort == report.effort
 
 
 NO_EFFORT = {
@@ -364,14 +397,53 @@ def test_coverage_has_a_least_share() -> None:
     assert [each.reason for each in unmet_coverage(make_report([], WINDOW), 0.5)] == snapshot(
         ['no evaluation was due in this window']
     )
-    with pytest.raises(ConfigurationError, match='from 0 to 1, got 95'):
-        unmet_coverage(report, 95)
+    for wrong in (95, 1.5, -0.1):
+        with pytest.raises(ConfigurationError, match=f'from 0 to 1, got {wrong}'):
+            unmet_coverage(report, wrong)
 
 
 @pytest.mark.parametrize('text', ['Polite', '=0.5', 'Polite=', 'Polite=nan', 'Polite=high'])
 def test_what_is_no_bound_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match='a name and a number'):
         bound_of(text)
+
+
+@pytest.mark.parametrize(
+    'text', ['1..5', '=1..5', 'stars=', 'stars=1', 'stars=5..1', 'stars=1..1', 'stars=nan..5', 'stars=-inf..5']
+)
+def test_what_is_no_scale_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=f'the least and a greater number, .* got {text!r}'):
+        scale_of(text)
+    with pytest.raises(ConfigurationError, match='the least and a greater number'):
+        scale_of('stars=1..inf')
+
+
+def test_a_scale_is_two_numbers() -> None:
+    assert scale_of(' a=b =-1..2.5') == ('a=b', (-1.0, 2.5))
+
+
+def test_a_number_at_its_bound_keeps_it() -> None:
+    report = make_report([ended(100), passes(90, 100)], WINDOW)
+    interval = report.sections[0].results[0].estimate.interval
+    assert interval is not None
+    assert unmet_bounds(report, [Bound(name='Polite', least=interval.lower)]) == ()
+    assert len(unmet_bounds(report, [Bound(name='Polite', least=interval.lower + 1e-9)])) == 1
+    assert unmet_coverage(make_report([ended(9, failed=1)], WINDOW), 0.9) == ()
+    assert unmet_coverage(report, 0) == unmet_coverage(report, 1) == ()
+
+
+def test_where_a_number_is_missed_is_said_as_far_as_it_is_known() -> None:
+    every = [ended(0, failed=1, agent_path=('desk', 'support'), variant=''), ended(0, failed=1, variant='')]
+    report = make_report(every, WINDOW, by=('agent', 'path', 'variant', 'evaluator'))
+    missed = 'has no number, since nothing was scored, and must reach 0.5'
+    assert reasons(report, 'Polite=0.5') == [f'Polite (support, desk > support) {missed}', f'Polite (support) {missed}']
+    assert reasons(make_report(every, WINDOW, by=('evaluator',)), 'Polite=0.5') == [f'Polite {missed}']
+
+
+def test_the_name_of_an_evaluator_does_not_stand_for_the_shares_of_labels() -> None:
+    label = sums('label', 'Topic', label='a', moments=Moments.of([1.0] * 5))
+    report = make_report([ended(100), passes(99, 100, 'kind'), label], WINDOW)
+    assert reasons(report, 'Polite=0.9') == []
 
 
 def test_a_name_may_have_an_equals_sign() -> None:
@@ -402,11 +474,25 @@ def test_a_window_is_said_in_many_ways(since: str, until: str | None, expected: 
         ('7d', 'tomorrow', "until must say how long ago.*got 'tomorrow'"),
         ('999999w', None, 'since must say how long ago'),
         ('7d', '8d', 'must end after it begins'),
+        ('7d', '7d', 'must end after it begins'),
     ],
 )
 def test_what_is_no_window_is_refused(since: str, until: str | None, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Window.of(since, until, now=NOON)
+
+
+@pytest.mark.skipif(not hasattr(time, 'tzset'), reason='the time zone of a process cannot be set here')
+def test_a_time_without_a_zone_is_utc_wherever_the_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        monkeypatch.setenv('TZ', 'Asia/Tokyo')
+        time.tzset()
+        window = Window.of('2026-05-01', '2026-05-02T01:00', now=NOON)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (window.since, window.until) == (datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, 1, tzinfo=UTC))
+    assert window.since.utcoffset() == timedelta(0)
 
 
 def test_a_window_ends_now() -> None:
@@ -433,6 +519,12 @@ def test_near_names_are_those_that_are_alike_or_contain_it() -> None:
     assert near('SUPPORT', ['support', 'planner']) == ('support',)
     assert near('lan', ['support', 'the planner of all']) == ('the planner of all',)
     assert near('', ['support']) == ()
+    alike = ['supporter', 'supports', 'support', 'sport', 'planner']
+    assert near('support', alike) == ('support', 'supports', 'supporter')
+    assert near('abc', ['adc', 'axyz']) == ('adc',)
+    assert near('a', [f'{number} large name with a' for number in range(5)]) == tuple(
+        f'{number} large name with a' for number in range(3)
+    )
 
 
 def test_without_a_near_name_some_are_listed() -> None:
@@ -440,5 +532,12 @@ def test_without_a_near_name_some_are_listed() -> None:
         require_known('agent', 'x', ['b', 'a'])
     with pytest.raises(UnknownNameError, match=r"'n9', and others\.$"):
         require_known('agent', 'x', [*(f'n{number}' for number in range(10)), 'na', 'nb'])
-    with pytest.raises(UnknownNameError, match='There is none at all'):
+    with pytest.raises(UnknownNameError, match=r"'n9'\.$"):
+        require_known('agent', 'x', [f'n{number}' for number in range(10)])
+    with pytest.raises(UnknownNameError, match=r"^There is no agent 'x'\. There is none at all\.$"):
         require_known('agent', 'x', [])
+
+
+def test_a_name_that_is_known_or_not_asked_for_is_no_error() -> None:
+    require_known('agent', 'a', ['a', 'b'])
+    require_known('agent', None, ['a', 'b'])

@@ -30,7 +30,7 @@ class EvaluationRow:
     value: bool | int | float | str | None = None
     """The score, if `status` is `'scored'`."""
     agent: str | None = None
-    """The agent's name."""
+    """The name of the agent, or of the function."""
     agent_path: tuple[str, ...] = ()
     """Names of the runs around it, from the outermost to itself."""
     conversation: str | None = None
@@ -80,7 +80,7 @@ def rows_of(
             at=outcome.finished_at,
             result=name,
             value=value,
-            agent=outcome.agent_name,
+            agent=outcome.agent_name or outcome.target,
             agent_path=outcome.agent_path,
             conversation=outcome.conversation_id,
             variant=variant,

@@ -29,7 +29,7 @@ from pydantic_ai.messages import (
 if TYPE_CHECKING:
     from ..runs.record import RunRecord
 
-__all__ = ('ChatMessage', 'UnsupportedContentError', 'chat_of', 'tools_of')
+__all__ = ('ChatMessage', 'UnsupportedContentError', 'chat_of', 'require_pairs', 'tools_of')
 
 ChatMessage = dict[str, Any]
 
@@ -55,6 +55,26 @@ def chat_of(messages: Sequence[ModelMessage], instructions: str | None = None) -
     for message in messages:
         chat.extend(_request(message) if isinstance(message, ModelRequest) else _response(message))
     return chat
+
+
+def require_pairs(chat: Iterable[ChatMessage]) -> None:
+    """See that right after each call of a tool there is what it returned, and nowhere else, as providers demand.
+
+    The calls with which it ends may be open. Where somebody shortened the history, one of the two may be gone.
+
+    Raises:
+        UnsupportedContentError: If one is without the other.
+    """
+    called: set[str] = set()
+    for message in chat:
+        if message['role'] != 'tool':
+            if called:
+                raise UnsupportedContentError('a call without what the tool returned')
+            called = {call['id'] for call in message.get('tool_calls', ())}
+        elif message['tool_call_id'] in called:
+            called.remove(message['tool_call_id'])
+        else:
+            raise UnsupportedContentError('what a tool returned, without the call')
 
 
 def _request(message: ModelRequest) -> Iterable[ChatMessage]:

@@ -46,7 +46,7 @@ LeftOut = Literal['without_content', 'incomplete', 'unfinished', 'unsupported', 
 - `'incomplete'`: its messages were too large to be kept as a whole, or cannot be read.
 - `'unfinished'`: it did not end with an answer.
 - `'unsupported'`: it has audio without a transcript, video, documents, tools that the provider ran, or a summary in place of
-  earlier messages, for which the format has no place.
+  earlier messages, for which the format has no place; or the call of a tool without what it returned, or the reverse.
 - `'without_pair'`: there is neither a correction of its answer nor a better answer to the same prompt.
 - `'gone'`: it was deleted in the meantime.
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_ai.messages import ModelRequest
 
 from .case import correction_of
-from .chat import ChatMessage, chat_of, tools_of
+from .chat import ChatMessage, chat_of, require_pairs, tools_of
 from .plain import plain, plain_json
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def _dialogue_of(record: RunRecord, tools: Sequence[Any]) -> _Dialogue:
         answer.pop()
     before = [*record.messages[: record.new_message_index], *new[:first]]
     prompt = chat_of(before, instructions[-1] if instructions else None)
+    require_pairs([*prompt, *answer])
     return _Dialogue(prompt=prompt, answer=answer, tools=plain(list(tools)) or tools_of(record))
 
 
