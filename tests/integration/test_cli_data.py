@@ -63,6 +63,7 @@ def test_conditions_are_those_of_the_store() -> None:
         ('passed', 'must be NAME=VALUE'),
         ('passed=maybe', "passed must be true or false, got 'maybe'"),
         ('min_duration=long', "min_duration must be a number, got 'long'"),
+        ('min_duration=nan', "min_duration must be a number, got 'nan'"),
         ('since=then', 'since must say how long ago'),
         ('status=odd', 'status must be one of'),
         ('tag=twice', "a condition can be given once, got 'tag' again"),
@@ -71,6 +72,34 @@ def test_conditions_are_those_of_the_store() -> None:
 def test_a_wrong_condition_is_said_in_a_line(url: str, tmp_path: Path, condition: str, message: str) -> None:
     error = refused('export', str(tmp_path / 'a.json'), '--where', 'tag=once', '--where', condition, store=url)
     assert message in error
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('export', 'new.json'),
+        ('evaluate', '--series', 'again', '--evaluator', 'judged_near:EVALUATORS'),
+        ('agreement', 'Polite', '--feedback', 'helpful'),
+    ],
+)
+def test_conditions_with_a_name_that_there_is_not_are_answered_with_the_near_ones(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'judged_near.py').write_text(
+        'from pydantic_evals.evaluators import Contains\n\nEVALUATORS = [Contains("a")]\n', encoding='utf-8'
+    )
+    printed('feedback', 'run-1', 'helpful', 'up', store=url)
+    assert "no agent 'suport'. Did you mean 'support'?" in refused(*arguments, '--where', 'agent=suport', store=url)
+    assert not (tmp_path / 'new.json').exists()
+
+
+def test_agreement_says_that_there_is_nothing_to_compare(url: str) -> None:
+    printed('feedback', 'run-1', 'helpful', 'up', store=url)
+    arguments = ('agreement', 'Polite', '--feedback', 'helpful')
+    assert "There is no series 'again'." in refused(*arguments, '--series', 'again', store=url)
+    nothing = printed(*arguments, '--where', 'since=2031-01-01', store=url)
+    assert nothing == 'No evaluations by Polite of such runs.\n'
 
 
 # Feedback
@@ -158,7 +187,7 @@ def test_scores_and_labels_have_the_numbers_that_they_can_have(url: str) -> None
     store.add_feedback('helpful', True, run_id='run-40')
     store.close()
     shown = printed('agreement', 'Stars', '--feedback', 'helpful', store=url)
-    assert 'A number is a verdict with --threshold' in shown
+    assert 'a number is a verdict with --threshold' in shown
 
 
 # Evaluate
@@ -185,6 +214,7 @@ def test_stored_runs_are_judged_again_with_the_evaluators_of_a_module(
         'from pydantic_evals.evaluators import Contains\nOne = Contains("1")\nall_of_them = [One]\n'
     )
     (tmp_path / 'our_broken_judges.py').write_text('raise ValueError("no")\n')
+    (tmp_path / 'our_ending_judges.py').write_text('raise SystemExit(0)\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', list(sys.path))
     arguments = ['evaluate', '--series', 'again', '--where', 'passed=false', '--json', '--evaluator']
@@ -195,6 +225,7 @@ def test_stored_runs_are_judged_again_with_the_evaluators_of_a_module(
     assert "Did you mean 'our_judges:One'" in refused(*arguments, 'our_judges:Ona', store=url)
     assert 'must be MODULE:OBJECT' in refused(*arguments, 'our_judges', store=url)
     assert 'cannot be imported: ValueError: no' in refused(*arguments, 'our_broken_judges:x', store=url)
+    assert 'cannot be imported: SystemExit: 0' in refused(*arguments, 'our_ending_judges:x', store=url)
     assert 'There are no evaluators' in refused('evaluate', '--series', 'again', store=url)
 
 
@@ -217,14 +248,14 @@ def test_failed_runs_are_exported_to_a_dataset(url: str, tmp_path: Path) -> None
     path = tmp_path / 'failed.yaml'
     arguments = ('export', str(path), '--where', 'evaluator=Polite', '--where', 'passed=false')
     assert printed(*arguments, store=url) == f'{path}: 1 new cases, 1 in all\n'
-    assert '1 were there already' in printed(*arguments, '--append', store=url)
+    assert '1 was there already' in printed(*arguments, '--append', store=url)
     assert [case.name for case in Dataset[Any, Any, Any].from_file(path).cases] == ['run-2']
     document = json.loads(printed('export', str(tmp_path / 'a.csv'), '--json', store=url))
     assert (document['format'], document['total'], document['left_out']) == ('csv', 2, {})
     shown = printed(
         'export', str(tmp_path / 'a.jsonl'), '--rejected', 'passed=false', '--format', 'preferences', store=url
     )
-    assert '1 runs left out: there is no better answer to the same prompt' in shown
+    assert '1 run left out: there is no better answer to the same prompt' in shown
     assert 'group_by must be one of' in refused(
         'export', str(path), '--per-group', '1', '--group-by', 'mood', store=url
     )

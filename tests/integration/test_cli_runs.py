@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_store import HOSTILE, a_conversation, assay, printed, url
 from inline_snapshot import snapshot
+from pydantic_ai import Agent
 from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
@@ -23,11 +26,13 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RunUsage
+from pydantic_evals.evaluators import Evaluator, EvaluatorContext
 from pydantic_evals.otel import SpanNode
 from store_samples import START, a_result, a_run, an_outcome, keep
 
-from pydantic_ai_assay import Judgement, Vote
+from pydantic_ai_assay import Judgement, OnlineEvalConfig, OnlineEvaluation, Vote, wait_for_evaluations
 from pydantic_ai_assay.store.migration import migrate
 from pydantic_ai_assay.store.store import Store
 from pydantic_ai_assay.store.stored_spans import StoredSpans
@@ -386,3 +391,26 @@ def test_what_was_not_kept_is_said(store: Store) -> None:
     keep(store, (a_run(1, messages=(message,)), []))
     shown = printed('show', 'run-1', store=location(store))
     assert 'Not kept\nmessages: parts of the messages have no JSON form: ' in shown
+
+
+def test_what_an_evaluator_raised_is_named_once(tmp_path: Path) -> None:
+    @dataclass
+    class Broken(Evaluator):
+        def evaluate(self, ctx: EvaluatorContext[object, object, object]) -> bool:
+            raise ValueError('no answer')
+
+    store = Store(f'sqlite:///{tmp_path / "assay.db"}')
+    config = OnlineEvalConfig(store=store, emit_otel_events=False)
+    agent = Agent(TestModel(), name='support', capabilities=[OnlineEvaluation(evaluators=[Broken()], config=config)])
+
+    async def run() -> None:
+        await agent.run('Hello', run_id='run-1')
+        await wait_for_evaluations()
+
+    asyncio.run(run())
+    assert store.close()
+    url = store.url
+    assert printed('tail', '--no-follow', store=url).endswith(
+        '  run-1  support  Broken  failed  ValueError: no answer\n'
+    )
+    assert '│ ValueError: no answer\n' in printed('show', 'run-1', store=url)

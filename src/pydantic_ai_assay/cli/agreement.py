@@ -9,6 +9,7 @@ import typer
 
 from .app import DEFAULT_STORE, JsonOption, StoreOption, app, opened
 from .conditions import WhereOption, where_of
+from .named import require_runs
 from .shown import counted
 from .terminal import console, one_line, print_json
 
@@ -47,13 +48,16 @@ def agreement(
 ) -> None:
     """How well an evaluator agrees with people, and the rate that people would have given."""
     from ..agreement import judge_agreement
+    from ..reports.known import require_names
 
+    chosen = where_of(where)
     with opened(store) as kept_in:
+        kept_in.ask(require_runs, chosen)
         found = judge_agreement(
             evaluator,
             feedback,
             store=kept_in,
-            where=where_of(where),
+            where=chosen,
             series=series,
             result=result,
             by=by,
@@ -62,9 +66,13 @@ def agreement(
             swapped=swapped,
             level=level,
         )
+        if not found:
+            kept_in.ask(require_names, series=series or None)
     if json:
         print_json([_document(each) for each in found])
         return
+    if not found:
+        console().print(f'No evaluations by {one_line(evaluator)} of such runs.')
     for each in found:
         _print(each)
 
@@ -100,7 +108,9 @@ def _print(found: JudgeAgreement) -> None:
     if not found.runs:
         shown.print('No run has both a verdict and this feedback.')
         if found.without_verdict:
-            shown.print('A number is a verdict with --threshold, and a label with --positive.')
+            shown.print(
+                'Beside thumbs, a number is a verdict with --threshold. A label is one only beside feedback that is a text.'
+            )
         shown.print()
         return
     print_table(_HEADINGS, [_cells(name, each) for name, each in _numbers(found).items()])

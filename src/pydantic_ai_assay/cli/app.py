@@ -29,7 +29,7 @@ EXIT_MISTAKE = 2
 EXIT_STORE = 3
 """The store cannot be reached, or has not the tables of this version."""
 DEFAULT_STORE = 'sqlite:///assay.db'
-_OF_STORE = ('sqlalchemy', 'alembic')
+_OF_STORE = ('sqlalchemy', 'alembic', 'zstandard')
 """Packages of the extra `store` that commands import before they open one."""
 
 StoreOption = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isnan, nan
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,9 +72,12 @@ def _truth(name: str, value: str, now: datetime) -> bool:
 
 def _number(name: str, value: str, now: datetime) -> float:
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
-        raise ConfigurationError(f'{name} must be a number, got {value!r}.') from None
+        number = nan
+    if isnan(number):
+        raise ConfigurationError(f'{name} must be a number, got {value!r}.')
+    return number
 
 
 def _moment(name: str, value: str, now: datetime) -> datetime:

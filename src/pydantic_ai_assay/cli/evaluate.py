@@ -15,6 +15,8 @@ import typer
 from ..errors import ConfigurationError, describe
 from .app import DEFAULT_STORE, JsonOption, StoreOption, app, opened
 from .conditions import WhereOption, where_of
+from .named import require_runs
+from .shown import counted
 from .terminal import console, one_line, print_json
 
 if TYPE_CHECKING:
@@ -64,12 +66,14 @@ def evaluate(
     from ..rejudging import rejudge
 
     evaluators = [*(each for name in evaluator or () for each in objects_of(name)), *evaluators_in(spec)]
+    chosen = where_of(where)
     with opened(store) as kept_in:
+        kept_in.ask(require_runs, chosen)
         judging = rejudge(
             evaluators,
             series=series,
             store=kept_in,
-            where=where_of(where),
+            where=chosen,
             sample=sample,
             sampled_as=sampled_as,
             retry=retry,
@@ -97,7 +101,8 @@ def objects_of(name: str) -> list[Any]:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A program without `if __name__ == '__main__':` may end itself.
         raise ConfigurationError(f'evaluator {name!r}: the module cannot be imported: {describe(error)}') from error
     for part in path.split('.'):
         if not hasattr(found, part):
@@ -143,16 +148,16 @@ def _print(report: RejudgeReport) -> None:
     ]
     shown = console()
     cost = '' if report.cost is None else f', {report.cost:.4f} USD'
-    shown.print(f'{report.runs} runs in {report.duration:.1f} s{cost}; series {one_line(report.series)}')
+    shown.print(f'{counted(report.runs, "run")} in {report.duration:.1f} s{cost}; series {one_line(report.series)}')
     if statuses:
         headings: dict[str, ColumnKind] = {'evaluator': 'name'}
-        headings.update((status, 'number') for status in statuses)
+        headings.update((status.replace('_', ' '), 'number') for status in statuses)
         print_table(headings, rows)
-    for count, what in (
-        (report.already, 'evaluations were in the series already'),
-        (report.taken_over, 'scores were taken over'),
-        (report.without_content, 'runs were skipped: what was said in them is not stored'),
-        (report.gone, 'runs were deleted in the meantime'),
+    for count, what, how in (
+        (report.already, 'evaluation', 'in the series already'),
+        (report.taken_over, 'score', 'taken over'),
+        (report.without_content, 'run', 'skipped: what was said there is not stored'),
+        (report.gone, 'run', 'deleted in the meantime'),
     ):
         if count:
-            shown.print(f'{count} {what}')
+            shown.print(f'{counted(count, what)} {"was" if count == 1 else "were"} {how}')

@@ -10,6 +10,8 @@ import typer
 
 from .app import DEFAULT_STORE, JsonOption, StoreOption, app, opened
 from .conditions import WhereOption, where_of
+from .named import require_runs
+from .shown import counted
 from .terminal import console, print_json
 
 if TYPE_CHECKING:
@@ -73,11 +75,13 @@ def export(
 
     # They come as texts, and are checked there.
     choices: dict[str, Any] = {'format': format, 'group_by': group_by, 'expected': expected}
+    chosen, worse = where_of(where), where_of(rejected)
     with opened(store) as kept_in:
+        kept_in.ask(require_runs, chosen, worse)
         report = export_dataset(
             path,
             store=kept_in,
-            where=where_of(where),
+            where=chosen,
             append=append,
             sample=sample,
             per_group=per_group,
@@ -85,7 +89,7 @@ def export(
             history=history,
             correction=correction,
             distinct_inputs=distinct_inputs,
-            rejected=where_of(rejected),
+            rejected=worse,
             **choices,
         )
     if json:
@@ -98,6 +102,6 @@ def _print(report: ExportReport) -> None:
     shown = console()
     shown.print(f'{report.path}: {report.added} new {_NOUNS[report.format]}, {report.total} in all', soft_wrap=True)
     if report.duplicates:
-        shown.print(f'{report.duplicates} were there already')
+        shown.print(f'{report.duplicates} {"was" if report.duplicates == 1 else "were"} there already')
     for why, count in report.left_out.items():
-        shown.print(f'{count} runs left out: {_WORDS[why]}')
+        shown.print(f'{counted(count, "run")} left out: {_WORDS[why]}')

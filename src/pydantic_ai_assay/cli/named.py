@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..store.reader import Reader
     from ..store.run_filter import RunFilter
 
-__all__ = ('path_of', 'require_what_runs_name', 'require_what_sums_name')
+__all__ = ('path_of', 'require_runs', 'require_what_runs_name', 'require_what_sums_name')
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -56,6 +56,17 @@ def require_what_runs_name(reader: Reader, where: RunFilter) -> None:
     _require_fingerprint(reader, where.fingerprint)
     beginnings = {path[:length] for path in _paths(reader) for length in range(1, len(path) + 1)}
     _require_path(where.path, beginnings)
+
+
+def require_runs(reader: Reader, *conditions: RunFilter | None) -> None:
+    """Where no run is as it should be, say which of the names there is not.
+
+    Raises:
+        UnknownNameError: If there is one.
+    """
+    for where in conditions:
+        if where is not None and not reader.runs(where, limit=1).items:
+            require_what_runs_name(reader, where)
 
 
 def _require_fingerprint(reader: Reader, fingerprint: str | None) -> None:

@@ -34,8 +34,9 @@ def verdict_of(outcome: EvaluationOutcome) -> str:
 def why(outcome: EvaluationOutcome) -> str:
     """The reasons of the results, or what went wrong."""
     if outcome.failure is not None:
-        kind = '' if outcome.failure.error_type is None else f'{outcome.failure.error_type}: '
-        return f'{kind}{outcome.failure.error_message}'
+        # The message begins with the type where an evaluation of this process raised it.
+        kind, message = f'{outcome.failure.error_type}: ', outcome.failure.error_message
+        return message if outcome.failure.error_type is None else f'{kind}{message.removeprefix(kind)}'
     return '; '.join(each.reason for each in outcome.results if each.reason) or outcome.detail or ''
 
 
