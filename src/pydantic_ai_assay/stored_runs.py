@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from .runs.clock import TIMEKEEPER
 
@@ -52,6 +52,17 @@ def unless_gone(question: Callable[[str], _T], run_id: str) -> _T | None:
     from .store.errors import UnknownRunError
 
     try:
-        return question(run_id)
+        answer = question(run_id)
     except UnknownRunError:
         return None
+    return None if _is_of_another(answer, run_id) else answer
+
+
+def _is_of_another(answer: object, run_id: str) -> bool:
+    """Whether an answer is about a run whose id merely begins so: a store takes the beginning of an id as well."""
+    from .store.rows import StoredOutcome, StoredRun
+
+    if isinstance(answer, StoredRun):
+        return answer.summary.run_id != run_id
+    first = next(iter(cast('tuple[object, ...]', answer)), None) if isinstance(answer, tuple) else None
+    return isinstance(first, StoredOutcome) and first.outcome.run_id != run_id

@@ -383,6 +383,39 @@ def test_runs_that_are_deleted_meanwhile_are_counted(local: Store) -> None:
     assert (report.runs, report.gone, report.statuses) == (3, 2, {'Pruning': {'scored': 1}})
 
 
+def test_a_run_whose_id_begins_like_that_of_a_deleted_one_is_not_taken_for_it(local: Store) -> None:
+    keep(local, *runs(1, 10))
+    judged: list[str] = []
+
+    @dataclass
+    class Pruning(Evaluator[Any, Any, Any]):
+        def evaluate(self, ctx: EvaluatorContext[Any, Any, Any]) -> str:
+            judged.append(run_of(ctx).run_id)
+            local.prune(max_runs=1)
+            return run_of(ctx).run_id
+
+    report = rejudged([Pruning()], series='again', store=local, max_concurrency=1)
+    assert (judged, report.gone, report.already) == (['run-1', 'run-10'], 1, 0)
+    assert said(local, 'run-10') == {'Pruning': ['run-10']}
+
+
+@pytest.mark.parametrize('asked', ['outcomes', 'run'])
+def test_nor_is_it_where_the_run_was_deleted_before_it_was_looked_at(
+    local: Store, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    kept = a_run(10)
+    keep(local, *runs(1), (kept, [an_outcome(kept)]))
+    read = getattr(local, asked)
+
+    def after_pruning(run_id: str) -> Any:
+        local.prune(max_runs=1)
+        return read(run_id)
+
+    monkeypatch.setattr(local, asked, after_pruning)
+    report = rejudged([Length()], series='again', store=local, max_concurrency=1)
+    assert (report.gone, report.statuses) == (1, {'Length': {'scored': 1}})
+
+
 def test_a_score_of_a_run_that_is_deleted_meanwhile_is_not_taken_over(
     local: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

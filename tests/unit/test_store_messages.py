@@ -94,7 +94,36 @@ def test_what_contains_itself_ends() -> None:
     cycle: list[Any] = ['x']
     cycle.append(cycle)
     _, back = stored([returned(cycle)])
-    assert 'left out: too deep' in str(content_of(back[0]))
+    assert content_of(back[0]) == ['x', ['[list left out: it contains itself]']]
+
+
+def test_what_lies_too_deep_is_left_out() -> None:
+    deep: Any = Opaque()
+    for _ in range(100):
+        deep = {'deeper': deep}
+    _, back = stored([returned(deep)])
+    assert 'dict left out: too deep' in str(content_of(back[0]))
+
+
+def test_what_leads_back_on_many_ways_ends_as_well() -> None:
+    nodes: list[dict[str, Any]] = [{'name': str(number)} for number in range(40)]
+    for node in nodes:
+        node['others'] = list(nodes)
+    encoded, back = stored([returned('before'), returned({'graph': nodes}), returned('after')])
+    assert 'left out: it contains itself' in str(content_of(back[-2]))
+    assert 'left out: too large' in str(content_of(back[-2]))
+    assert content_of(back[-1]) == 'after'
+    assert encoded.refused is not None and encoded.left_out == 3 - len(back)
+
+
+def test_what_is_not_sent_to_the_model_may_contain_itself_as_well() -> None:
+    node: dict[str, Any] = {'children': []}
+    node['children'] = [{'parent': node}, {'parent': node}]
+    part = ToolReturnPart(tool_name='look_up', content='found', tool_call_id='1', metadata={'root': node})
+    _, back = stored([ModelRequest(parts=[part])])
+    (kept,) = back[0].parts
+    assert isinstance(kept, ToolReturnPart) and kept.content == 'found'
+    assert kept.metadata['root']['children'][1] == {'parent': {'…': '[dict left out: it contains itself]'}}
 
 
 def test_long_texts_and_large_binaries_are_cut() -> None:

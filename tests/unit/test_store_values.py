@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,11 +19,12 @@ from uuid import UUID
 
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_ai.messages import BinaryContent, ImageUrl
+from pydantic_core import to_jsonable_python
 
 from pydantic_ai_assay.store.compression import pack_json, unpack
-from pydantic_ai_assay.store.values import StoredError, StoredValue, ValueEncoder, decode
+from pydantic_ai_assay.store.values import StoredError, StoredValue, ValueEncoder, cut_in, decode
 
 LIMIT = 100_000
 
@@ -65,6 +68,13 @@ class Pair(NamedTuple):
     right: Any
 
 
+class Form(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    fields: list[str]
+    shown: bool
+
+
 class Opaque:
     def __repr__(self) -> str:
         return 'Opaque!'
@@ -85,6 +95,21 @@ class Attrs:
 
     def __init__(self) -> None:
         self.colour = 'red'
+
+
+class Leaving:
+    __attrs_attrs__ = ('colour',)
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error or SystemExit('no')
+
+    @property
+    def colour(self) -> str:
+        raise self.error
+
+
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
 
 
 class Trap:
@@ -219,6 +244,65 @@ def test_models_dataclasses_and_named_tuples_come_back_with_their_fields() -> No
     assert stored(Attrs()).colour == 'red'
 
 
+def test_stand_ins_are_equal_where_the_objects_would_be() -> None:
+    answer, same = Answer(text='a', tags=['x']), stored(Answer(text='a', tags=['x']))
+    assert same == stored(answer) == answer == same
+    assert hash(same) == hash(stored(answer))
+    assert [same, Point(x=same)] == stored([answer, Point(x=answer)])
+    assert same != stored(Answer(text='b'))
+    assert same != Answer(text='b')
+    assert same != 'a'
+    assert stored(Point(1)) != stored(Pair(1, 2))
+    # Of what is only shown, or left out, nobody knows.
+    opaque = stored(Opaque())
+    assert opaque == opaque != stored(Opaque())
+    assert stored('x' * 100, 10) != stored([1], 0)
+    assert stored(Pair('x', 1), 0) != stored(Pair('x', 1), 0)
+
+
+def test_stand_ins_go_by_the_names_of_the_classes() -> None:
+    assert type(stored(Answer(text='a'))).__name__ == 'Answer'
+    assert type(stored(Opaque())).__name__ == 'Opaque'
+    assert type(stored(ValueError('no'))).__name__ == 'ValueError'
+    assert type(decode({'$': 'object', 'type': 'a.Box[b.Item]\x00', 'shown': 'Box'})).__name__ == 'Box[b.Item]\\x00'
+
+
+def of_its_class(value: object) -> TypeAdapter[Any]:
+    return TypeAdapter(type(value))
+
+
+def test_stand_ins_serialize_as_the_objects_would() -> None:
+    answer = Answer(text='a', tags=['x'])
+    for value in (answer, {'answers': [answer]}):
+        assert to_jsonable_python(stored(value)) == to_jsonable_python(value)
+    assert of_its_class(stored(answer)).dump_python(stored(answer)) == {'text': 'a', 'tags': ['x']}
+    shown: dict[str, Any] = {'type_name': f'{__name__}.Opaque', 'shown': 'Opaque!', 'fields': {}}
+    assert to_jsonable_python(stored(Opaque())) == shown
+
+
+def test_fields_take_the_place_of_what_a_stand_in_says_of_itself() -> None:
+    form = stored(Form(fields=['name'], shown=True))
+    assert (form.fields, form.shown) == (['name'], True)
+    assert form.type_name.endswith('.Form')
+
+
+def test_stand_ins_are_stored_as_the_objects_would_be() -> None:
+    for value in (Answer(text='a'), Opaque(), ValueError('no'), Form(fields=['a'], shown=False)):
+        assert ValueEncoder(LIMIT)(stored(value)) == ValueEncoder(LIMIT)(value)
+
+
+def pickled(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))
+
+
+@pytest.mark.parametrize('copied', [copy.copy, copy.deepcopy, pickled])
+def test_stand_ins_can_be_copied(copied: Any) -> None:
+    answer, opaque, error = (stored(each) for each in (Answer(text='a'), Opaque(), ValueError('no')))
+    assert copied(answer) == answer
+    assert (repr(copied(opaque)), repr(copied(error))) == ('Opaque!', "ValueError('no')")
+    assert copied(error).type_name == 'builtins.ValueError'
+
+
 def test_other_objects_come_back_as_what_they_showed() -> None:
     back = stored(Opaque())
     assert (repr(back), dict(back.fields)) == ('Opaque!', {})
@@ -264,6 +348,9 @@ def test_large_collections_and_bytes_are_cut_and_say_so() -> None:
     assert 'more left out' in repr(back[-1])
     fewer = stored({str(number): number for number in range(100_000)}, 1000)
     assert 'more left out' in repr(fewer['…'])
+    by_number = stored({number: number for number in range(100_000)}, 1000)
+    assert by_number[1] == 1 and len(by_number) < 100
+    assert 'more left out' in repr(by_number['$'])
     assert '50000000 bytes are too large' in repr(stored(b'x' * 50_000_000))
     picture = BinaryContent(b'x' * 1_000_000, media_type='image/png')
     assert '1000000 bytes of image/png are too large' in repr(stored(picture))
@@ -283,8 +370,31 @@ def test_members_that_cannot_be_hashed_any_more_do_not_lose_the_rest() -> None:
     assert len(stored({Key(1): 'one'})) == 1
 
 
-def test_a_value_that_raises_when_it_is_looked_at_is_left_out() -> None:
+def test_a_value_that_raises_when_it_is_looked_at_is_left_out_by_itself() -> None:
     assert 'it raised ValueError: trapped' in repr(stored(Trap()))
+    assert repr(stored({'a': [1, Trap()], 'b': 2})).endswith("it raised ValueError: trapped]], 'b': 2}")
+    assert 'it raised SystemExit: no' in repr(stored([Leaving()])[0])
+
+
+def test_ctrl_c_is_not_taken_for_a_value_that_raises() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        stored([Leaving(KeyboardInterrupt())])
+
+
+@pytest.mark.parametrize(
+    ('value', 'limit', 'why'),
+    [
+        ('x' * 100, 28, '80 characters of a text are left out'),
+        ({'a': ['x' * 100]}, 100, '25 characters of a text are left out'),
+        ([1] * 100, 100, '88 members of a collection are left out'),
+        ({str(number): number for number in range(100)}, 100, '90 entries of a mapping are left out'),
+        ([b'x' * 100], 100, 'a builtins.bytes is left out: 100 bytes are too large'),
+        ({'$': 'text', 'left_out': 5, 'v': Opaque()}, LIMIT, None),
+        ([CYCLE, Opaque(), 1.5], LIMIT, None),
+    ],
+)
+def test_why_a_value_is_not_whole_is_said(value: Any, limit: int, why: str | None) -> None:
+    assert cut_in(ValueEncoder(limit)(value)) == why
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,10 @@ def plain(value: Any) -> Any:
 
 
 def _plain_object(value: Any) -> Any:
-    from ..store.values import StoredValue
+    from ..store.stand_in import StoredValue, fields_in
 
     if isinstance(value, StoredValue):
-        return plain(value.fields) if value.fields else plain(value.shown)
+        return plain(fields_in(value) or repr(value))
     if isinstance(value, BaseException):
         return plain(repr(value))
     return plain(to_jsonable_python(value, fallback=repr, bytes_mode='base64', inf_nan_mode='strings'))

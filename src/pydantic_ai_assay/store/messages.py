@@ -19,7 +19,11 @@ __all__ = ('StoredMessages', 'decode_messages', 'encode_messages')
 
 MAX_TEXT = 200_000
 """Characters of one text in messages that are too large together."""
-_MAX_DEPTH = 32
+MAX_DEPTH = 32
+_INSIDE_PART = 3
+"""How deep what is in a part lies: it is in a part, the parts, and a message."""
+_NODE = 32
+"""Characters that each value in a message is counted as."""
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -51,10 +55,12 @@ def encode_messages(messages: Sequence[ModelMessage], limit: int) -> StoredMessa
 
 
 def _encode_one_by_one(messages: Sequence[ModelMessage], limit: int, reason: str) -> StoredMessages:
-    documents: list[bytes] = []
+    documents, copied = list[bytes](), _Copy(limit)
     for message in reversed(messages):
+        if copied.is_full:
+            break
         try:
-            document = ModelMessagesTypeAdapter.dump_json([cast(ModelMessage, _plain(message, 0))])[1:-1]
+            document = ModelMessagesTypeAdapter.dump_json([cast(ModelMessage, copied(message))])[1:-1]
         except Exception as error:
             reason = f'a message has no JSON form: {describe(error)}'
             break
@@ -66,44 +72,71 @@ def _encode_one_by_one(messages: Sequence[ModelMessage], limit: int, reason: str
     return StoredMessages(document=b'[%s]' % b','.join(reversed(documents)), left_out=left_out, refused=reason)
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """A copy of a message, or of what is in it, with nothing that has no JSON form and with long texts shortened."""
-    if isinstance(value, str):
-        return shorten(value.encode(errors='replace').decode(), MAX_TEXT)
-    if value is None or isinstance(value, bool | float):
+class _Copy:
+    """Copies a message with nothing in it that has no JSON form, and with long texts shortened."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit // _NODE
+        self._around: set[int] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for anything more."""
+        return self._left <= 0
+
+    def __call__(self, value: Any) -> Any:
+        """The copy of a message, or of what is in it."""
+        self._left -= 1
+        if isinstance(value, str):
+            return shorten(value.encode(errors='replace').decode(), MAX_TEXT)
+        if value is None or isinstance(value, bool | float):
+            return value
+        if isinstance(value, int):
+            return value if value.bit_length() <= 64 else hex(value)
+        if isinstance(value, BinaryContent) and len(value.data) > MAX_TEXT:
+            return TextContent(content=f'[{len(value.data)} bytes of {value.media_type} left out]')
+        if isinstance(value, list | tuple | dict) or _is_part(value):
+            return self._nested(cast('object', value))
+        try:
+            to_json(value)
+        except Exception:
+            return self(safe_repr(value))
         return value
-    if isinstance(value, int):
-        return value if value.bit_length() <= 64 else hex(value)
-    if isinstance(value, BinaryContent) and len(value.data) > MAX_TEXT:
-        return TextContent(content=f'[{len(value.data)} bytes of {value.media_type} left out]')
-    if depth >= _MAX_DEPTH:
-        return f'[{type(value).__name__} left out: too deep]'
-    if isinstance(value, list | tuple):
-        return [_plain(each, depth + 1) for each in cast('Sequence[Any]', value)]
-    if isinstance(value, dict):
-        pairs = cast('dict[Any, Any]', value).items()
-        return {
-            _plain(name if isinstance(name, str) else safe_repr(name), depth): _plain(each, depth + 1)
-            for name, each in pairs
-        }
-    if _is_part(value):
-        return _plain_part(value, depth)
-    try:
-        to_json(value)
-    except Exception:
-        return _plain(safe_repr(value), depth)
-    return value
+
+    def _nested(self, value: Any) -> Any:
+        if id(value) in self._around:
+            return _left_out(value, 'it contains itself')
+        if len(self._around) >= MAX_DEPTH:
+            return _left_out(value, 'too deep')
+        # A message is none without its parts, nor a part without its fields.
+        if self.is_full and len(self._around) >= _INSIDE_PART and not _is_part(value):
+            return _left_out(value, 'too large')
+        self._around.add(id(value))
+        try:
+            return self._container(value)
+        finally:
+            self._around.discard(id(value))
+
+    def _container(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self(each) for each in cast('Sequence[Any]', value)]
+        if isinstance(value, dict):
+            pairs = cast('dict[Any, Any]', value).items()
+            return {self(name if isinstance(name, str) else safe_repr(name)): self(each) for name, each in pairs}
+        copied = copy.copy(value)
+        for each in fields(value):
+            object.__setattr__(copied, each.name, self(getattr(value, each.name)))
+        return copied
+
+
+def _left_out(value: object, why: str) -> Any:
+    """What stands for a value, of a kind that may stand there."""
+    mark = f'[{type(value).__name__} left out: {why}]'
+    return {'…': mark} if isinstance(value, dict) else [mark] if isinstance(value, list | tuple) else mark
 
 
 def _is_part(value: object) -> bool:
     return is_dataclass(value) and type(value).__module__.startswith('pydantic_ai.')
-
-
-def _plain_part(part: Any, depth: int) -> Any:
-    plain = copy.copy(part)
-    for each in fields(part):
-        object.__setattr__(plain, each.name, _plain(getattr(part, each.name), depth + 1))
-    return plain
 
 
 def decode_messages(document: Any) -> tuple[ModelMessage, ...]:

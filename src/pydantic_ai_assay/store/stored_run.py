@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry.trace import SpanContext, TraceFlags
 from pydantic import TypeAdapter
@@ -21,12 +21,14 @@ from .compression import unpack
 from .messages import decode_messages
 from .rows import Feedback, RunSummary, StoredEvaluator, StoredOutcome
 from .stored_spans import StoredSpans
-from .values import decode
+from .values import cut_in, decode
 
 __all__ = ('evaluator_of', 'feedback_of', 'moment', 'names_in', 'outcome_of', 'record_of', 'summary_of')
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USAGE = TypeAdapter(RunUsage)
+_VALUES = 'inputs', 'output', 'expected_output', 'metadata', 'attributes', 'metrics', 'baggage', 'error'
+"""The parts of a run that can be any value."""
 
 
 def moment(microseconds: int) -> datetime:
@@ -75,8 +77,11 @@ def summary_of(row: Any) -> RunSummary:
 def record_of(summary: RunSummary, content: bytes, spans: bytes | None) -> tuple[RunRecord, dict[str, str]]:
     """A run as evaluators see it, and what of it is not there."""
     document: dict[str, Any] = unpack(content)
-    refused = dict(document['refused'])
+    refused = {name: why for name in _VALUES if (why := cut_in(document[name])) is not None} | dict(document['refused'])
     error = decode(document['error'])
+    stored_spans = None if spans is None else StoredSpans.decode(unpack(spans))
+    if stored_spans is not None and stored_spans.refused is not None:
+        refused['spans'] = stored_spans.refused
     record = RunRecord(
         run_id=summary.run_id,
         target=summary.target,
@@ -95,15 +100,21 @@ def record_of(summary: RunSummary, content: bytes, spans: bytes | None) -> tuple
         new_message_index=document['new_message_index'],
         usage=_usage_of(document['usage'], refused),
         model_name=summary.model_name,
-        metadata=decode(document['metadata']),
-        attributes=decode(document['attributes']) or {},
-        recorded_metrics=decode(document['metrics']) or {},
+        metadata=None if document['metadata'] is None else _mapping_of(document['metadata']),
+        attributes=_mapping_of(document['attributes']),
+        recorded_metrics=_mapping_of(document['metrics']),
         span_context=_span_context_of(summary.span, document['trace_flags']),
-        baggage=decode(document['baggage']) or {},
+        baggage=_mapping_of(document['baggage']),
         record_content=document['record_content'],
-        spans=_spans_of(spans),
+        spans=stored_spans,
     )
     return record, refused
+
+
+def _mapping_of(document: Any) -> dict[str, Any]:
+    """A mapping, whatever has become of it: evaluators count on one."""
+    decoded: object = {} if document is None else decode(document)
+    return cast('dict[str, Any]', decoded) if isinstance(decoded, dict) else {'…': decoded}
 
 
 def _messages_of(document: Mapping[str, Any], refused: dict[str, str]) -> tuple[ModelMessage, ...]:
@@ -128,10 +139,6 @@ def _span_context_of(span: SpanReference | None, flags: int | None) -> SpanConte
     return SpanContext(
         int(span.trace_id, 16), int(span.span_id, 16), is_remote=True, trace_flags=TraceFlags(flags or 0)
     )
-
-
-def _spans_of(spans: bytes | None) -> Any:
-    return None if spans is None else StoredSpans.decode(unpack(spans))
 
 
 def evaluator_of(row: Any) -> StoredEvaluator:

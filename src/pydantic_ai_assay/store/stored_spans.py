@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -12,12 +12,15 @@ from pydantic_evals.otel import SpanNode, SpanTree, SpanTreeRecordingError
 from ..cached import cached_property
 from ..errors import describe
 from ..runs.run_spans import RunSpans
+from ..runs.spans import shorten
 from .compression import pack_json
 from .values import ValueEncoder, decode
 
 __all__ = ('StoredSpans', 'encode_spans')
 
 MAX_SPANS = 20_000
+MAX_TEXT = 1_000
+"""Characters of one attribute of spans that are too large together."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -25,17 +28,22 @@ _MICROSECOND = timedelta(microseconds=1)
 class StoredSpans:
     """The spans of a stored run."""
 
-    def __init__(self, nodes: Sequence[SpanNode], *, recording_error: str | None = None) -> None:
+    def __init__(
+        self, nodes: Sequence[SpanNode], *, recording_error: str | None = None, refused: str | None = None
+    ) -> None:
         self.nodes = tuple(nodes)
         self.recording_error = recording_error
+        self.refused = refused
+        """Why they are not all there, or not whole, if they are not."""
 
     @classmethod
     def decode(cls, document: Any) -> StoredSpans:
         """The spans that `encode_spans` made bytes of."""
-        return cls([_node(each) for each in document['spans']], recording_error=document['error'])
+        nodes = [_node(each) for each in document['spans']]
+        return cls(nodes, recording_error=document['error'], refused=document.get('refused'))
 
     def all_spans(self) -> Iterator[ReadableSpan | SpanNode]:
-        """The spans, in the order in which they ended."""
+        """The spans, in the order in which they began."""
         return iter(self.nodes)
 
     @cached_property
@@ -61,25 +69,47 @@ class StoredSpans:
 def encode_spans(spans: RunSpans, limit: int) -> tuple[bytes, str | None]:
     """Make compressed JSON of spans, of about `limit` characters at most.
 
+    Where they are larger, long texts in them are shortened; where that is not enough, the last ones are left out.
+
     Returns:
         The JSON, and why it has not all of them, if it has not.
     """
-    encoder, documents, refused = ValueEncoder(limit), list[Any](), None
     try:
-        for number, span in enumerate(spans.all_spans()):
-            if number >= MAX_SPANS or encoder.is_full:
-                refused = f'there is only room for the first {number} spans'
-                break
-            node = span if isinstance(span, SpanNode) else SpanNode.from_readable_span(span)
-            attributes = encoder(node.attributes)
-            times = [(each - _EPOCH) // _MICROSECOND for each in (node.start_timestamp, node.end_timestamp)]
-            documents.append(
-                [encoder(node.name), node.trace_id, node.span_id, node.parent_span_id, *times, node.status, attributes]
-            )
-        return pack_json({'error': spans.recording_error, 'spans': documents}), refused
-    except Exception as error:
-        refused = f'the spans have no JSON form: {describe(error)}'
-        return pack_json({'error': refused, 'spans': []}), refused
+        error, nodes, refused = spans.recording_error, _nodes_of(spans), None
+        documents, is_full = _documents(nodes, limit, None)
+        if is_full:
+            refused = f'the spans are larger than {limit} characters: long texts in them are shortened'
+            documents, _ = _documents(nodes, limit, MAX_TEXT)
+        if len(documents) < len(nodes):
+            refused = f'there is only room for the first {len(documents)} spans'
+    except Exception as raised:
+        documents, refused = [], f'the spans have no JSON form: {describe(raised)}'
+        error = refused
+    kept = {'error': error, 'spans': documents}
+    return pack_json(kept if refused is None else {**kept, 'refused': refused}), refused
+
+
+def _nodes_of(spans: RunSpans) -> list[SpanNode]:
+    nodes = [span if isinstance(span, SpanNode) else SpanNode.from_readable_span(span) for span in spans.all_spans()]
+    # What was around the others ends last and began first.
+    return sorted(nodes, key=lambda node: node.start_timestamp)
+
+
+def _documents(nodes: Sequence[SpanNode], limit: int, max_text: int | None) -> tuple[list[Any], bool]:
+    """The JSON form of spans, as far as there is room, and whether there was too little."""
+    encoder, documents = ValueEncoder(limit), list[Any]()
+    for node in nodes[:MAX_SPANS]:
+        if encoder.is_full:
+            break
+        attributes = node.attributes if max_text is None else _shortened(node.attributes, max_text)
+        times = [(each - _EPOCH) // _MICROSECOND for each in (node.start_timestamp, node.end_timestamp)]
+        ids = node.trace_id, node.span_id, node.parent_span_id
+        documents.append([encoder(node.name), *ids, *times, node.status, encoder(attributes)])
+    return documents, encoder.is_full
+
+
+def _shortened(attributes: Mapping[str, Any], max_text: int) -> dict[str, Any]:
+    return {name: shorten(each, max_text) if isinstance(each, str) else each for name, each in attributes.items()}
 
 
 def _node(document: list[Any]) -> SpanNode:

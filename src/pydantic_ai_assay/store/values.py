@@ -8,7 +8,6 @@ import math
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -33,12 +32,15 @@ from pydantic_ai.messages import (
 from pydantic_core import to_json
 
 from ..errors import describe
+from .stand_in import Restoring, StoredError, StoredValue, class_name, fields_in, stand_in, stored_error
 from .text import safe_repr, type_name
 
-__all__ = ('StoredError', 'StoredValue', 'ValueEncoder', 'decode')
+__all__ = ('StoredError', 'StoredValue', 'ValueEncoder', 'cut_in', 'decode')
 
 MARK = '$'
 """The key that tells an object that stands for something else."""
+COMPARED = 2_000_000
+"""Characters of an object that are compared with one that was stored."""
 MAX_DEPTH = 64
 MAX_INTEGER_BITS = 4_096
 MAX_WRITTEN_BITS = 14_000
@@ -75,39 +77,6 @@ _COLLECTIONS: tuple[tuple[type[Any], str, Callable[[Any], Iterable[Any]]], ...] 
 _READ = {name: read for name, _, read in _WRITTEN.values()}
 
 
-@dataclass(kw_only=True, frozen=True, eq=False, repr=False)
-class StoredValue:
-    """Stands for an object that has no JSON form: it shows what the object showed, and has its fields as attributes."""
-
-    type_name: str
-    """The module and name of the object's class."""
-    shown: str
-    """The object's `repr`, or why it was left out."""
-    fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The fields of a dataclass, a named tuple or a model."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__['fields'][name]
-        except KeyError:
-            raise AttributeError(f'The stored {self.__dict__.get("type_name")} has no field {name!r}.') from None
-
-    def __repr__(self) -> str:
-        return self.shown
-
-
-class StoredError(Exception):
-    """Stands for the error that a run ended with."""
-
-    def __init__(self, type_name: str, text: str) -> None:
-        super().__init__(text)
-        self.type_name = type_name
-        """The module and name of the error's class."""
-
-    def __repr__(self) -> str:
-        return f'{self.type_name.rpartition(".")[2]}({str(self)!r})'
-
-
 class ValueEncoder:
     """Makes JSON of values, up to a size. It never raises, and runs no code of theirs but `repr`."""
 
@@ -117,10 +86,7 @@ class ValueEncoder:
 
     def __call__(self, value: Any) -> Any:
         """The JSON form of a value; what does not fit is marked as left out."""
-        try:
-            return self._value(value)
-        except Exception as error:
-            return _left_out(value, f'it raised {describe(error)}')
+        return self._value(value)
 
     @property
     def is_full(self) -> bool:
@@ -136,6 +102,15 @@ class ValueEncoder:
         return {MARK: 'text', 'v': head, 'left_out': len(text) - len(head)}
 
     def _value(self, value: Any) -> Any:
+        try:
+            return self._form(value)
+        except BaseException as error:
+            # Properties may raise anything; what is around the value is kept.
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return _left_out(value, f'it raised {describe(error)}')
+
+    def _form(self, value: Any) -> Any:
         self._left -= _NODE
         if value is None or value is True or value is False:
             return value
@@ -192,7 +167,7 @@ class ValueEncoder:
             if isinstance(value, cls) and not hasattr(cast(object, value), '_fields'):
                 return {MARK: name, 'v': self._items(members(value))}
         if isinstance(value, BaseException):
-            return {MARK: 'error', 'type': type_name(type(value)), 'v': self.text(_text_of(value))}
+            return {MARK: 'error', 'type': class_name(value), 'v': self.text(_text_of(value))}
         return self._object(value)
 
     def _items(self, values: Iterable[Any]) -> list[Any]:
@@ -217,19 +192,18 @@ class ValueEncoder:
         return {MARK: 'dict', 'v': self._items(list(pair) for pair in pairs)}
 
     def _object(self, value: Any) -> Any:
-        cls = cast('type[Any]', type(value))
         if isinstance(value, BinaryContent) and len(value.data) * 4 // 3 > self._left:
             return _left_out(value, f'{len(value.data)} bytes of {value.media_type} are too large')
         if isinstance(value, (*_USER_CONTENT_TYPES, BinaryContent)):
             return {MARK: 'user_content', 'v': self._counted(_USER_CONTENT.dump_python(value, mode='json'))}
         if isinstance(value, PurePath):
             return {MARK: 'path', 'v': self.text(str(value))}
-        document: dict[str, Any] = {MARK: 'object', 'type': type_name(cls)}
+        document: dict[str, Any] = {MARK: 'object', 'type': class_name(value)}
         fields = {name: self._value(each) for name, each in _fields_of(value)}
         if fields:
             document['fields'] = fields
         # The text of an object with fields would say the same once more.
-        document['shown'] = f'<{cls.__name__}>' if fields else self.text(safe_repr(value))
+        document['shown'] = f'<{cast("type[Any]", type(value)).__name__}>' if fields else self.text(safe_repr(value))
         return document
 
     def _counted(self, document: Any) -> Any:
@@ -243,6 +217,22 @@ def _integer(value: int) -> Any:
     if value.bit_length() > MAX_WRITTEN_BITS:
         return {MARK: 'left_out', 'type': 'builtins.int', 'why': f'{value.bit_length()} bits are too large'}
     return {MARK: 'int', 'v': hex(value)}
+
+
+def cut_in(document: Any) -> str | None:
+    """Why a JSON form is not the whole value, if it is not."""
+    rest = [document]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, list):
+            rest.extend(cast('list[Any]', each))
+        elif isinstance(each, dict):
+            marked = cast('dict[str, Any]', each)
+            kind = marked.get(MARK)
+            if isinstance(kind, str) and kind in _CUT:
+                return _CUT[kind](marked)
+            rest.extend(marked.values())
+    return None
 
 
 def _left_out(value: object, why: str) -> dict[str, Any]:
@@ -259,6 +249,9 @@ def _text_of(error: BaseException) -> str:
 def _fields_of(value: Any) -> Iterator[tuple[str, Any]]:
     """The fields of a model, a dataclass, a named tuple or a class of attrs."""
     cls = cast('type[Any]', type(value))
+    if issubclass(cls, StoredValue):
+        yield from fields_in(value).items()
+        return
     if issubclass(cls, BaseModel):
         attributes: dict[str, Any] = object.__getattribute__(value, '__dict__')
         yield from list(attributes.items())
@@ -312,7 +305,7 @@ def _decode_object(document: dict[str, Any]) -> StoredValue:
     shown = str(decode(document['shown']))
     if fields:
         shown = f'{shown[1:-1]}({", ".join(f"{name}={safe_repr(each)}" for name, each in fields.items())})'
-    return StoredValue(type_name=document['type'], shown=shown, fields=fields)
+    return stand_in(document['type'], shown, fields)
 
 
 def _decode_left_out(document: dict[str, Any]) -> StoredValue:
@@ -360,6 +353,13 @@ def _decode_text_form(read: Callable[[Any], Any], document: dict[str, Any]) -> A
     return read(document['v'])
 
 
+_CUT: dict[str, Callable[[dict[str, Any]], str]] = {
+    'text': lambda document: f'{document["left_out"]} characters of a text are left out',
+    'rest': lambda document: f'{document["left_out"]} members of a collection are left out',
+    'fewer': lambda document: f'{document["left_out"]} entries of a mapping are left out',
+    'left_out': lambda document: f'a {document["type"]} is left out: {document["why"]}',
+}
+"""What stands for something that is not there, and how that is said."""
 _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     'text': _decode_text,
     'float': lambda document: float(document['v']),
@@ -375,10 +375,17 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     'dict': _decode_dict,
     'fewer': _decode_fewer,
     'rest': _decode_rest,
-    'error': lambda document: StoredError(document['type'], decode(document['v'])),
+    'error': lambda document: stored_error(document['type'], decode(document['v'])),
     'user_content': lambda document: _USER_CONTENT.validate_json(to_json(document['v'])),
     'object': _decode_object,
     'left_out': _decode_left_out,
     'cycle': _decode_cycle,
     **{name: partial(_decode_text_form, read) for name, read in _READ.items()},
 }
+
+
+def _once_stored(value: object) -> object:
+    return decode(ValueEncoder(COMPARED)(value))
+
+
+Restoring.once_stored = _once_stored
