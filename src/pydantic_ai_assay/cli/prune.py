@@ -46,10 +46,12 @@ def prune(
         if not yes:
             typer.confirm(f'Delete runs of the {info.runs:,} in {source.url} for good?', abort=True, err=True)
         deleted = _delete(source, info, bounds)
+        # Others may have written or deleted meanwhile.
+        left = source.ask(Reader.count_runs)
     if json:
-        print_json({'deleted': deleted, 'left': info.runs - deleted})
+        print_json({'deleted': deleted, 'left': left})
     else:
-        console().print(f'Deleted {deleted:,} of {info.runs:,} runs.')
+        console().print(f'Deleted {deleted:,} of {deleted + left:,} runs.')
 
 
 def _delete(store: Store, info: StoreInfo, bounds: Mapping[str, Any]) -> int:
@@ -58,13 +60,15 @@ def _delete(store: Store, info: StoreInfo, bounds: Mapping[str, Any]) -> int:
     deleted = 0
     terminal = error_console()
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-        for step in progress.track(list(steps(info, bounds, datetime.now(UTC))), description='Deleting'):
+        # What there was little of to begin with no step narrows.
+        narrowing = [*steps(info, bounds, datetime.now(UTC)), bounds]
+        for step in progress.track(narrowing, description='Deleting'):
             deleted += store.prune(**step)
     return deleted
 
 
 def steps(info: StoreInfo, bounds: Mapping[str, Any], now: datetime) -> Iterator[dict[str, Any]]:
-    """Bounds that become narrower, of which the last are those that are wanted."""
+    """Bounds that become narrower, up to those that are wanted."""
     found: dict[str, Any] = {
         'older_than': None if info.oldest is None else now - info.oldest,
         'max_runs': info.runs,
