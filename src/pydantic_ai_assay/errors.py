@@ -18,6 +18,7 @@ None of them is ever raised into an agent run: errors of the pipeline become out
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 
 __all__ = (
@@ -103,6 +104,8 @@ def describe(error: BaseException | None) -> str:
         text = f'{type(error).__name__}: {error}'
     except BaseException as second:
         return f'{type(error).__name__} (its text raised {type(second).__name__})'
+    # Drivers and parsers break their lines, and indent them.
+    text = re.sub(r'\s*[\r\n]\s*', ' ', text).strip()
     if len(text) > MAX_DESCRIPTION:
         text = f'{text[:MAX_DESCRIPTION]}… [{len(text) - MAX_DESCRIPTION} characters left out]'
     # It goes to terminals and logs, and may quote what an agent, its user or its tools wrote.

@@ -6,7 +6,7 @@ The names, and the meaning of everything that `pydantic_evals.online` has as wel
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic_evals import online as upstream
@@ -260,7 +260,7 @@ class OnlineEvalConfig(upstream.OnlineEvalConfig):
     """Sample rate of evaluators that have none of their own, 0.0 to 1.0. Default: 1.0."""
     budget: Budget | None = None
     """What evaluators without a budget of their own may spend, together. It does not hold for `mode='block'`."""
-    store: ResultStore | str | None = None
+    store: ResultStore | str | None = field(default=None, repr=False)
     """Where every judged run and outcome is kept: a URL such as `'sqlite:///assay.db'`, or a `Store`.
 
     Needs the extra `store`. Default: what `ASSAY_STORE` says, else nowhere.

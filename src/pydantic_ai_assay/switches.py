@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, cast
 
@@ -27,11 +27,11 @@ class Switches:
     """`ASSAY_SAMPLE_RATE`: the probability of judging a run that no evaluator exceeds, 0.0 to 1.0. Default: 1.0."""
     record_content: bool = True
     """`ASSAY_RECORD_CONTENT`: whether prompts, outputs and reasons may go into events and stores. Default: true."""
-    store: str | None = None
+    store: str | None = field(default=None, repr=False)
     """`ASSAY_STORE`: where runs are kept, if the config says nothing of it: `sqlite:///PATH` or `postgresql://...`."""
 
 
-SWITCHES = {f'ASSAY_{field.name.upper()}': field.name for field in fields(Switches)}
+SWITCHES = {f'ASSAY_{each.name.upper()}': each.name for each in fields(Switches)}
 """The environment variables, and the field each one sets."""
 
 _BOOLEAN = 'one of true, false, yes, no, on, off, t, f, y, n, 1, 0 in upper or lower case'

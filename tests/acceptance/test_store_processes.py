@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from databases import (  # pyright: ignore[reportMissingImports]
@@ -23,6 +26,15 @@ from pydantic_ai_assay.store.store import Store
 __all__ = ('database_url', 'postgres_url', 'sqlite_url')
 
 pytestmark = pytest.mark.acceptance
+
+
+def end(how: str, *urls: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore::DeprecationWarning', str(PROGRAMS / 'store_ending.py'), how, *urls],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
 
 
 def run(how: str, url: str) -> subprocess.CompletedProcess[str]:
@@ -61,6 +73,60 @@ def test_what_comes_when_no_thread_starts_any_more_is_written(database_url: str)
     assert (done.returncode, done.stderr) == (0, '')
     store = Store(database_url)
     assert counted(store) == {'skipped': 1}
+    assert store.close()
+
+
+def test_whoever_ends_while_the_database_is_away_is_told_how_many_runs_are_not_stored(tmp_path: Path) -> None:
+    done = end('ends', f'sqlite:///{tmp_path}/none/assay.db')
+    assert done.returncode == 0
+    assert 'Not stored in sqlite:///' in done.stderr
+    assert 'runs: 5, evaluations that were only counted: 0. The store' in done.stderr
+    assert 'unable to open database file' in done.stderr
+
+
+def test_a_database_that_is_away_does_not_take_the_time_of_another(tmp_path: Path) -> None:
+    away = [f'sqlite:///{tmp_path}/none/{name}.db' for name in 'abc']
+    here = f'sqlite:///{tmp_path}/here.db'
+    done = end('ends late', *away[:2], here, away[2])
+    assert done.returncode == 0
+    assert done.stderr.count('runs: 0, evaluations that were only counted: 1. The store') == 3
+    store = Store(here)
+    assert counted(store) == {'skipped': 1}
+    assert store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='This system does not fork.')
+@pytest.mark.parametrize(('how', 'runs'), [('fork', 9), ('forkserver', 9), ('spawn', 9), ('forks', 12)])
+def test_what_children_of_multiprocessing_judged_is_written(database_url: str, how: str, runs: int) -> None:
+    migrate(database_url)
+    done = end(how, database_url)
+    assert (done.returncode, done.stderr) == (0, '')
+    store = Store(database_url)
+    assert (store.info().runs, store.info().outcomes, counted(store)) == (runs, runs, {'scored': runs})
+    assert store.close()
+
+
+def test_processes_that_write_first_at_once_lose_nothing(database_url: str) -> None:
+    if database_url.startswith('postgres'):
+        migrate(database_url)
+    command = [sys.executable, '-W', 'ignore::DeprecationWarning', str(PROGRAMS / 'store_ending.py'), 'first']
+    pipes: dict[str, Any] = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.PIPE)
+    with ExitStack() as stack:
+        processes = [subprocess.Popen([*command, database_url], text=True, **pipes) for _ in range(4)]
+        for process in processes:
+            stack.enter_context(ended(process))
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == 'ready\n', process.communicate()[1]
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write('go\n')
+            process.stdin.flush()
+        for process in processes:
+            assert process.communicate(timeout=60) == ('', '')
+    store = Store(database_url)
+    assert (store.info().runs, store.info().outcomes, len(store.feedback())) == (200, 200, 4)
+    assert counted(store) == {'scored': 200}
     assert store.close()
 
 

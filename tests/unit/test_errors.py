@@ -50,9 +50,12 @@ class Unspeakable(Exception):
     [
         (ValueError('no'), 'ValueError: no'),
         (KeyError('no'), "KeyError: 'no'"),
-        (ValueError(), 'ValueError: '),
+        (ValueError(), 'ValueError:'),
         (ValueError('a' * 1_000), f'ValueError: {"a" * 488}… [512 characters left out]'),
-        (ValueError('two\nlines, a bell \a and \x1b[31mred'), r'ValueError: two\nlines, a bell \x07 and \x1b[31mred'),
+        (
+            ValueError('two\r\n\tlines, a bell \a and \x1b[31mred\n'),
+            r'ValueError: two lines, a bell \x07 and \x1b[31mred',
+        ),
         (ValueError('\u202egnp.exe und Größe'), r'ValueError: \u202egnp.exe und Größe'),
         (Unspeakable(KeyError('no')), 'Unspeakable (its text raised KeyError)'),
         (Unspeakable(SystemExit(3)), 'Unspeakable (its text raised SystemExit)'),

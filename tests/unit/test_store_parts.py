@@ -16,7 +16,6 @@ from pydantic_evals.evaluators import EvaluationResult, EvaluatorContext, Evalua
 from pydantic_evals.online import SinkPayload, SpanReference
 from pydantic_evals.otel import SpanNode, SpanTree, SpanTreeRecordingError
 
-from pydantic_ai_assay import RunRecord
 from pydantic_ai_assay.analysis.moments import Moments
 from pydantic_ai_assay.runs.outcome import EVALUATION_STATUSES
 from pydantic_ai_assay.store.aggregation import AggregateFilter, aggregates_query, segments
@@ -76,10 +75,14 @@ def test_packed_values_come_back() -> None:
     assert unpack(pack_json(varied)) == varied
 
 
+def packed_and_back(value: Any) -> Any:
+    return unpack(pack_json(value))
+
+
 def test_several_threads_pack_and_unpack_at_once() -> None:
     values = [[f'thread {index}', *range(index, index + 20_000)] for index in range(8)]
     with ThreadPoolExecutor(len(values)) as threads:
-        assert list(threads.map(lambda value: unpack(pack_json(value)), values * 4)) == values * 4
+        assert list(threads.map(packed_and_back, values * 4)) == values * 4
 
 
 def test_integers_with_more_digits_than_python_reads_come_back_as_texts() -> None:
@@ -103,6 +106,8 @@ def test_the_spool_takes_what_fits_and_gives_it_back_in_order() -> None:
     assert spool.take(entries=1, size=1) == entries[1:2]
     assert spool.take(entries=5, size=100) == entries[2:]
     assert spool.take(entries=5, size=100) == []
+    assert (spool.ready_bytes, spool.bytes) == (0, 100)
+    spool.let_go(entries)
     assert spool.bytes == 0
     assert not spool.add(an_entry(101))
 
@@ -364,16 +369,16 @@ def test_a_payload_of_pydantic_evals_becomes_a_run_with_outcomes() -> None:
     outcomes = outcomes_of(payload, run, NOW)
     assert [(each.evaluator, each.status, len(each.results)) for each in outcomes] == [
         ('Many', 'scored', 2),
-        ('F', 'failed', 0),
+        ('Many', 'failed', 0),
     ]
     assert encode_entry(run, outcomes, NOW).size > 0
 
 
-def test_without_a_span_each_payload_is_a_run_of_its_own() -> None:
-    payload = an_upstream_payload(output=ValueError('broken'))
-    runs: list[RunRecord] = [run_of_payload(payload, NOW) for _ in range(2)]
-    assert runs[0].run_id != runs[1].run_id
-    assert (runs[0].outcome, str(runs[0].error)) == ('error', 'broken')
+def test_without_a_span_each_call_is_a_run_of_its_own() -> None:
+    payloads = [an_upstream_payload(output=ValueError('broken')) for _ in range(2)]
+    first, again, other = (run_of_payload(payload, NOW) for payload in (payloads[0], payloads[0], payloads[1]))
+    assert first.run_id == again.run_id != other.run_id
+    assert (first.outcome, str(first.error)) == ('error', 'broken')
 
 
 # Reading what a later version wrote

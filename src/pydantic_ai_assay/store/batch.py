@@ -102,6 +102,8 @@ class BatchWriter:
         mine = WRITERS.c.id == self._writer_id
         last = connection.execute(select(WRITERS.c.batch).where(mine)).scalar()
         if last is None:
+            # Perhaps a database that was emptied, in which others have the numbers that are known.
+            self.forget()
             connection.execute(insert(WRITERS), {'id': self._writer_id, 'batch': number, 'written_at': now})
             return True
         if last >= number:

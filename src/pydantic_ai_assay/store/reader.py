@@ -18,11 +18,12 @@ from .rows import Aggregate, Feedback, Page, RunSummary, StoredEvaluator, Stored
 from .run_filter import Judged, RunFilter, RunKeys, RunOrder, check_among
 from .schema import CONTENTS, EVALUATORS, FEEDBACK, MARKS, METADATA, OUTCOMES, REVISION, RUNS, TAGS
 from .stored_run import evaluator_of, feedback_of, moment, outcome_of, record_of, summary_of
-from .text import short_text
+from .text import clean_text, short_text
 
 __all__ = ('Reader',)
 
 MAX_LIMIT = 10_000
+MAX_NUMBER = 2**63
 _EVALUATIONS, _FEEDBACK = 'evaluations', 'feedback'
 """What a cursor is of, where it is not of runs in an order."""
 _OUTCOME_COLUMNS = (
@@ -137,7 +138,7 @@ class Reader:
         Raises:
             UnknownRunError: If there is none.
         """
-        of_span = (RUNS.c.trace_id == trace_id) & (RUNS.c.span_id == span_id)
+        of_span = (RUNS.c.trace_id == clean_text(trace_id)) & (RUNS.c.span_id == clean_text(span_id))
         row = self._connection.execute(select(RUNS).where(of_span).order_by(RUNS.c.id).limit(1)).first()
         if row is None:
             raise UnknownRunError(f'There is no run of span {span_id!r} in trace {trace_id!r} in the store.')
@@ -148,8 +149,11 @@ class Reader:
         row = self._connection.execute(select(RUNS).where(RUNS.c.run_id == wanted)).first()
         if row is not None:
             return row
-        begins_so = RUNS.c.run_id.startswith(wanted, autoescape=True)
-        if not wanted or not (rows := self._connection.execute(select(RUNS).where(begins_so).limit(2)).all()):
+        begins_so = [func.substr(RUNS.c.run_id, 1, len(wanted)) == wanted]
+        if self._connection.dialect.name == 'sqlite':
+            # Which says the same by the index: elsewhere the order of texts is not that of their characters.
+            begins_so += [RUNS.c.run_id >= wanted, RUNS.c.run_id < f'{wanted}\U0010ffff']
+        if not wanted or not (rows := self._connection.execute(select(RUNS).where(*begins_so).limit(2)).all()):
             raise UnknownRunError(f'There is no run {run_id!r} in the store.')
         if len(rows) > 1:
             raise UnknownRunError(f'More than one run in the store has an id that begins with {run_id!r}.')
@@ -353,8 +357,9 @@ def _cursor(order: str, by: Any, run: int) -> str:
 def _read_cursor(cursor: str, order: str) -> tuple[float, int]:
     try:
         of, by, run = json.loads(base64.urlsafe_b64decode(cursor))
-        if of == order and isinstance(by, int | float) and isinstance(run, int):
-            return by, run
-    except ValueError:
+    except (TypeError, ValueError):
         pass
+    else:
+        if of == order and type(by) in (int, float) and type(run) is int and abs(by) < MAX_NUMBER > abs(run):
+            return by, run
     raise ConfigurationError(f'cursor must come from a page in the same order ({order!r}), got {cursor!r}.')

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
 from ..errors import ConfigurationError
 from ..runs.outcome import EVALUATION_STATUSES, EvaluationStatus
@@ -19,7 +19,6 @@ from .text import path_text, short_text
 __all__ = ('Judged', 'RunFilter', 'RunKeys', 'RunOrder', 'check_among')
 
 RunOrder = Literal['newest', 'oldest', 'slowest', 'costliest']
-_ESCAPE = '\\'
 
 
 def check_among(name: str, value: object, allowed: Sequence[str]) -> None:
@@ -196,7 +195,6 @@ class RunFilter:
 
 def _begins_with(path: tuple[str, ...]) -> ColumnElement[bool]:
     whole = path_text(path)
-    beginning = whole[:-1]
-    for special in (_ESCAPE, '%', '_'):
-        beginning = beginning.replace(special, _ESCAPE + special)
-    return or_(RUNS.c.path == whole, RUNS.c.path.like(f'{beginning},%', escape=_ESCAPE))
+    beginning = f'{whole[:-1]},'
+    # LIKE does not tell upper and lower case apart on SQLite.
+    return or_(RUNS.c.path == whole, func.substr(RUNS.c.path, 1, len(beginning)) == beginning)

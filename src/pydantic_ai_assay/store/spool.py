@@ -16,8 +16,10 @@ class Spool:
     def __init__(self, *, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._entries: deque[Entry] = deque()
+        self.ready_bytes = 0
+        """Bytes of the entries that have not been taken out, by estimate."""
         self.bytes = 0
-        """Bytes held, by estimate."""
+        """Bytes of those as well that were taken out and are not written."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -28,6 +30,7 @@ class Spool:
             return False
         self._entries.append(entry)
         self.bytes += entry.size
+        self.ready_bytes += entry.size
         return True
 
     def take(self, *, entries: int, size: int) -> Sequence[Entry]:
@@ -35,7 +38,11 @@ class Spool:
         taken: list[Entry] = []
         while self._entries and len(taken) < entries and (not taken or size >= self._entries[0].size):
             entry = self._entries.popleft()
-            self.bytes -= entry.size
+            self.ready_bytes -= entry.size
             size -= entry.size
             taken.append(entry)
         return taken
+
+    def let_go(self, entries: Sequence[Entry]) -> None:
+        """Forget entries that were taken out: they are written, or never will be."""
+        self.bytes -= sum([entry.size for entry in entries])

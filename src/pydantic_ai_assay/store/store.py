@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import threading
-import time
-import weakref
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,16 +14,16 @@ from sqlalchemy import Connection, insert
 
 from ..delivery.notices import Notices
 from ..errors import ConfigurationError
-from ..fork import when_forked
 from ..runs.context import OnlineEvaluatorContext, build_context
 from ..runs.outcome import EvaluationOutcome, EvaluationStatus
 from ..runs.record import RunRecord
 from ..settings import SinkPayload
 from .aggregation import AggregateBy, AggregateFilter, Step
 from .database import Database, explained
+from .ending import EXIT_SECONDS, WRITERS, flush_stores
 from .entry import Entry, encode_entry, encode_outcome, micros, row_of, size_of, tags_of
-from .errors import SchemaError, StoreError
-from .migration import MigrationTurns, require_schema, revision_of
+from .errors import SchemaError, StoreError, UnknownRunError
+from .migration import require_schema, revision_of
 from .reader import Reader
 from .retention import Retention, duration_of
 from .rows import (
@@ -43,17 +39,18 @@ from .rows import (
 )
 from .run_filter import RunFilter, RunOrder
 from .schema import FEEDBACK
-from .text import clean_text, short_text
+from .stats import StoreStats
+from .text import clean_text, safe_repr, short_text
 from .upstream_payload import outcomes_of, run_of_payload
-from .writer import StoreStats, Writer
+from .writer import Writer
 
 __all__ = ('Store', 'flush_stores')
 
 _P = ParamSpec('_P')
 _T = TypeVar('_T')
 
-EXIT_SECONDS = 10.0
-"""Seconds for which the end of the process waits for what is not written."""
+MAX_FEEDBACK = 1e100
+"""Greater numbers cannot be summed with their squares."""
 
 
 class Store:
@@ -105,7 +102,7 @@ class Store:
             max_bytes=spool_bytes,
             retry_seconds=retry_seconds,
         )
-        _WRITERS.add(self._writer)
+        WRITERS.add(self._writer)
 
     def __repr__(self) -> str:
         return f'Store({self.url!r})'
@@ -131,11 +128,15 @@ class Store:
 
         Raises:
             ConfigurationError: If `series` is empty, which is what was judged online.
+            StoreUnavailableError: If the database is away, so that nobody knows whether the run is there.
             UnknownRunError: If the run is not in the store.
         """
         if not series:
             raise ConfigurationError("series must be a name such as 'after the new rubric', got ''.")
         record = self.run(run_id).record
+        if short_text(record.run_id) != short_text(run_id):
+            # Questions take the beginning of an id; what is written must not go to another run.
+            raise UnknownRunError(f'There is no run {run_id!r} in the store.')
         self._writer.submit(partial(_encode_outcomes, record, tuple(outcomes), series))
 
     def count(self, status: EvaluationStatus, evaluator: str, fingerprint: str | None, target: str, n: int = 1) -> None:
@@ -166,7 +167,8 @@ class Store:
     ) -> int:
         """Delete the oldest runs, a few at a time, until the rest is within bounds; without any, within the store's own.
 
-        Their outcomes, contents and feedback go with them; their sums stay.
+        Their outcomes, contents and feedback go with them; their sums stay. With a bound on the age, feedback as old goes whose
+        run is not in the store.
 
         Args:
             older_than: Delete the runs that started longer ago, such as `'30d'`.
@@ -380,38 +382,14 @@ def _encode_outcomes(record: RunRecord, outcomes: Sequence[EvaluationOutcome], s
 
 def _check_positive(**numbers: object) -> None:
     for name, number in numbers.items():
-        if number is not None and (not isinstance(number, int) or number < 1):
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
             raise ConfigurationError(f'{name} must be an integer of at least 1, got {number!r}.')
 
 
 def _checked_feedback(value: object) -> object:
-    if isinstance(value, bool | int | float | str) and value == value and value not in (float('inf'), float('-inf')):
+    is_number = isinstance(value, int | float) and abs(value) <= MAX_FEEDBACK
+    if is_number or isinstance(value, str):
         return value
-    raise ConfigurationError(f'The value of feedback must be a bool, a finite number or a text, got {value!r}.')
-
-
-_WRITERS: weakref.WeakSet[Writer] = weakref.WeakSet()
-
-
-def flush_stores(timeout: float = EXIT_SECONDS) -> None:
-    """Write what waits in any store of this process, as far as there is time."""
-    deadline = time.monotonic() + timeout
-    for writer in list(_WRITERS):
-        writer.flush(max(0.0, deadline - time.monotonic()))
-
-
-def _finish() -> None:
-    flush_stores()
-    for writer in list(_WRITERS):
-        writer.disconnect()
-
-
-def _begin_in_child() -> None:
-    MigrationTurns.lock = threading.Lock()
-    for writer in list(_WRITERS):
-        writer.begin_in_child()
-
-
-# After the callbacks of `threading`, in which the pipeline hands over what it has left.
-atexit.register(_finish)
-when_forked(_begin_in_child)
+    raise ConfigurationError(
+        f'The value of feedback must be a bool, a finite number or a text, got {safe_repr(value)}.'
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -24,11 +25,14 @@ def store_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        # The text may have a password anywhere, so that none of it is shown.
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or '@' in (parsed.host or ''):
+        # The text may have a password anywhere, so that none of it is shown, nor the error that quotes a part.
         raise ConfigurationError(
-            f'store must be the URL of a database, {EXAMPLES}; this one cannot be read.'
-        ) from error
+            f'store must be the URL of a database, {EXAMPLES}; this one cannot be read. In a password, write @, / and : '
+            'as %40, %2F and %3A (percent-encoded).'
+        )
     if parsed.drivername in _POSTGRESQL:
         return parsed.set(drivername='postgresql+psycopg')
     if parsed.drivername not in _SQLITE:
@@ -37,7 +41,17 @@ def store_url(url: str) -> URL:
         )
     if file_of(parsed) is None:
         raise ConfigurationError(f'store must name a file, such as sqlite:///assay.db, got {shown_url(parsed)!r}.')
+    _check_options(parsed)
     return parsed.set(drivername='sqlite+pysqlite')
+
+
+def _check_options(url: URL) -> None:
+    """Check what the driver of SQLite would refuse when it is connected to, long after it was set."""
+    for name, value in url.query.items():
+        if name != 'timeout':
+            raise ConfigurationError(f'store has no option {name!r} on SQLite, only timeout.')
+        if not (isinstance(value, str) and re.fullmatch(r'\d{1,6}(\.\d{1,6})?', value)):
+            raise ConfigurationError('The option timeout of store must be a number of seconds, such as timeout=5.')
 
 
 def asynchronous_url(url: URL) -> URL:

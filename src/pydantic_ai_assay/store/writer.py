@@ -6,28 +6,27 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from math import inf
 from uuid import uuid4
 
 from ..delivery.notices import Notices
 from ..errors import AssayError, describe
 from ..runs.outcome import EvaluationStatus
-from .batch import Batch, BatchWriter, Counted
-from .database import Database
+from .batch import Batch, BatchWriter, Counted, Written
+from .counting import Counting
+from .database import Database, is_refusal
 from .entry import Entry
 from .errors import StoreUnavailableError
 from .migration import migrate_database, require_schema
 from .retention import Retention
 from .spool import Spool
-from .text import short_text
+from .stats import StoreStats
 
-__all__ = ('StoreStats', 'Writer')
+__all__ = ('Writer',)
 
 MAX_ENTRIES = 2_000
 MAX_BYTES = 8_000_000
 """Runs, and bytes of them, that are written in one transaction."""
-MAX_COUNTS = 10_000
-"""Different counts that may wait; from there on those of a whole day are one."""
 LINGER_SECONDS = 0.05
 """Seconds for which the writer lets runs gather before it writes."""
 COUNT_SECONDS = 1.0
@@ -36,33 +35,13 @@ COUNTS_END_SECONDS = 60.0
 """Seconds without any after which the writer no longer looks, and the next one wakes it."""
 MAX_RETRY_SECONDS = 30.0
 MAINTENANCE_SECONDS = 60.0
+TURN_SECONDS = 0.25
+"""Seconds for which old runs are deleted at a time while there is something to write."""
 
 _Part = tuple[Sequence[Entry], Mapping[Counted, int], int]
 """Runs and counts that are written together, and the last count that is among them."""
 Encode = Callable[[], Entry]
 """Makes what was handed over ready to be written; called in the writer's thread."""
-
-
-@dataclass(kw_only=True, frozen=True)
-class StoreStats:
-    """What has become of what a store was handed in this process. A snapshot."""
-
-    submitted: int = 0
-    """Runs taken in; one that is handed over in parts counts as often."""
-    written_runs: int = 0
-    """Runs written that were not there."""
-    written_outcomes: int = 0
-    """Outcomes written that were not there."""
-    waiting: int = 0
-    """Runs that wait to be written."""
-    waiting_bytes: int = 0
-    """Bytes that those hold which are ready to be written, by estimate."""
-    given_up: int = 0
-    """Runs that were given up because too many waited."""
-    refused: int = 0
-    """Runs that could not be stored, or outcomes of runs that are not in the store."""
-    last_error: str | None = None
-    """What the last attempt to write ended with; `None` if it succeeded."""
 
 
 class Writer:
@@ -95,7 +74,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._writing = threading.Lock()
         self._inbox: deque[tuple[int, Encode]] = deque()
-        self._counts: dict[Counted, int] = {}
+        self._counts = Counting()
         self._counted_at = float('-inf')
         self._looks_for_counts = False
         self._spool = Spool(max_bytes=self._max_bytes)
@@ -103,11 +82,14 @@ class Writer:
         self._parts: deque[_Part] = deque()
         self._batches = 0
         self._batch_writer = BatchWriter(str(uuid4()))
-        self._is_ready = False
+        self._attempted: Written | None = None
+        self._is_doubted = False
+        self._ready_for: int | None = None
+        self._known_file = 0
         self._failures = 0
         self._retry_at = 0.0
         self._maintained_at = float('-inf')
-        self._ticket = self._written_ticket = 0
+        self._submitted = self._ticket = self._written_ticket = 0
         self._count_ticket = self._written_count_ticket = 0
         self._waiting = 0
         self._written_runs = self._written_outcomes = self._given_up = self._refused = 0
@@ -124,6 +106,7 @@ class Writer:
     def submit(self, encode: Encode) -> None:
         """Hand something over. Returns at once."""
         with self._lock:
+            self._submitted += 1
             is_taken = self._waiting < self._max_entries
             if is_taken:
                 self._waiting += 1
@@ -137,11 +120,8 @@ class Writer:
 
     def count(self, status: EvaluationStatus, evaluator: str, fingerprint: str, target: str, number: int) -> None:
         """Count evaluations of which nothing else is known."""
-        now = int(time.time())
         with self._lock:
-            seconds = 60 if len(self._counts) < MAX_COUNTS else 86_400
-            key = (now - now % seconds, status, evaluator, fingerprint, target)
-            self._counts[key] = self._counts.get(key, 0) + number
+            self._counts.add(status, evaluator, fingerprint, target, number)
             self._count_ticket += 1
         if self._thread is None or not self._looks_for_counts:
             self._wake()
@@ -151,7 +131,7 @@ class Writer:
         deadline = time.monotonic() + timeout
         with self._lock:
             ticket, count_ticket = self._ticket, self._count_ticket
-            if self._is_idle():
+            if self.is_idle:
                 return True
             self._retry_at = 0.0
         self._urgent.set()
@@ -160,17 +140,35 @@ class Writer:
             self._work(deadline)
         with self._settled:
             return self._settled.wait_for(
-                lambda: self._is_idle() or self._is_written(ticket, count_ticket), deadline - time.monotonic()
+                lambda: self.is_idle or (self._written_ticket >= ticket and self._written_count_ticket >= count_ticket),
+                deadline - time.monotonic(),
             )
 
-    def _is_written(self, ticket: int, count_ticket: int) -> bool:
-        return self._written_ticket >= ticket and self._written_count_ticket >= count_ticket
-
-    def _is_idle(self) -> bool:
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was handed over is written or given up."""
         return not self._waiting and self._written_count_ticket == self._count_ticket
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt to write did not succeed."""
+        return self._last_error is not None
+
+    def tell_what_is_left(self) -> None:
+        """Warn of what is not written, and why. It is lost if the process ends."""
+        if self.is_idle:
+            return
+        with self._lock:
+            counts = self._counts.total + sum(self._batch.counts.values() if self._batch is not None else ())
+        self._notices.warn(
+            'left',
+            f'Not stored in {self._database.shown} when the process ended: runs: {self._waiting}, evaluations that were '
+            f'only counted: {counts}. {self._last_error or "There was not enough time."}',
+        )
 
     def close(self, timeout: float) -> bool:
         """Write what waits, and end the thread. Returns whether all was written in time."""
+        deadline = time.monotonic() + timeout
         flushed = self.flush(timeout)
         with self._lock:
             thread, self._thread = self._thread, None
@@ -179,7 +177,7 @@ class Writer:
         self._awake.set()
         self._urgent.set()
         if thread is not None:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
         return flushed
 
     def disconnect(self) -> None:
@@ -190,7 +188,7 @@ class Writer:
         """What has become of what was handed over."""
         with self._lock:
             return StoreStats(
-                submitted=self._ticket,
+                submitted=self._submitted,
                 written_runs=self._written_runs,
                 written_outcomes=self._written_outcomes,
                 waiting=self._waiting,
@@ -253,33 +251,39 @@ class Writer:
     def _work(self, deadline: float) -> None:
         """Do in the calling thread what the writer's would."""
         with self._writing:
-            succeeded = True
-            while succeeded and not self._is_idle() and time.monotonic() < deadline:
-                succeeded = self._step()
+            while not self.is_idle and (left := deadline - time.monotonic()) > 0:
+                self._stop.wait(min(left, max(0.0, self._retry_at - time.monotonic())))
+                self._step()
 
     def _step(self) -> bool:
         """Write what is there. Returns whether that succeeded."""
         succeeded = True
         while succeeded and time.monotonic() >= self._retry_at:
-            # No more than is written next, so that little is held ready.
-            self._encode(MAX_ENTRIES - len(self._spool))
+            # No more than is written next: little is held ready, and nothing is given up while the database takes it.
+            self._encode(MAX_ENTRIES - len(self._spool), size=min(MAX_BYTES, self._max_bytes // 2))
             if not self._next_batch():
                 break
             succeeded = self._write()
         self._encode(len(self._inbox))
         is_due = time.monotonic() - self._maintained_at > MAINTENANCE_SECONDS
-        if succeeded and self._retention.is_set and self._is_ready and is_due:
+        if succeeded and self._retention.is_set and self._ready_for is not None and is_due:
             self._maintain()
         return succeeded
 
-    def _encode(self, number: int) -> None:
+    def _encode(self, number: int, size: float = inf) -> None:
         """Make some of what was handed over small, so that runs are let go of."""
         for _ in range(min(number, len(self._inbox))):
+            if self._spool.ready_bytes >= size:
+                break
             ticket, encode = self._inbox.popleft()
             try:
                 entry = encode()
-            except Exception as error:
-                self._refuse(describe(error), settled=1)
+            except BaseException as error:
+                # It looks at what agents returned, which may raise anything, also what would end this thread.
+                with self._settled:
+                    self._refused += 1
+                    self._settle(1)
+                self._tell_of_refused(describe(error))
                 continue
             entry.ticket = ticket
             if not self._spool.add(entry):
@@ -295,16 +299,17 @@ class Writer:
             if entries or counts:
                 # Numbered when it is first written, for those after it must have greater numbers.
                 self._batches += 1
+                self._attempted, self._is_doubted = None, False
                 self._batch = Batch(number=self._batches, entries=entries, counts=counts, count_ticket=count_ticket)
         return self._batch is not None
 
     def _take(self) -> _Part:
         with self._lock:
-            counts, self._counts = self._counts, {}
+            counts = self._counts.take()
             count_ticket = self._count_ticket
         if counts:
             self._counted_at = time.monotonic()
-        return self._spool.take(entries=MAX_ENTRIES, size=MAX_BYTES), _shortened(counts), count_ticket
+        return self._spool.take(entries=MAX_ENTRIES, size=MAX_BYTES), counts, count_ticket
 
     def _write(self) -> bool:
         """Write the batch. Returns whether the next may follow."""
@@ -314,15 +319,15 @@ class Writer:
             return False
         try:
             self._write_batch(batch)
-        except StoreUnavailableError as error:
-            self._wait_for_database(error)
-            return False
         except Exception as error:
-            # Unless it is the tables that have gone.
-            self._is_ready = False
-            if not self._is_prepared():
-                return False
-            self._divide(batch, error)
+            if is_refusal(error):
+                self._divide(batch, error)
+                return True
+            self._ready_for = None
+            # Where the tables are not as they must be, this says what to do.
+            if isinstance(error, StoreUnavailableError) or self._is_prepared():
+                self._wait_for_database(error)
+            return False
         return True
 
     def _is_prepared(self) -> bool:
@@ -339,54 +344,78 @@ class Writer:
         Raises:
             StoreError: If they are not, or the database is away.
         """
-        if self._is_ready:
+        file = self._database.look_for_file()
+        if self._ready_for == file:
             return
         if self._database.is_sqlite:
             migrate_database(self._database)
         else:
             with self._database.reading() as connection:
                 require_schema(self._database, connection)
-        self._is_ready = True
+        self._ready_for = file
 
     def _write_batch(self, batch: Batch) -> None:
+        self._follow_file()
         try:
             with self._database.writing() as connection:
                 written = self._batch_writer.write(connection, batch, time.time_ns() // 1000)
+                if written == Written() and self._attempted is not None:
+                    # It had been committed, though nobody could say so.
+                    written = self._attempted
+                self._attempted = written
         except BaseException:
             self._batch_writer.forget()
             raise
         self._batch = None
+        unknown = set(written.unknown)
         with self._settled:
+            self._refused += sum(entry.run_id in unknown for entry in batch.entries)
             self._written_runs += written.runs
             self._written_outcomes += written.outcomes
             self._failures = 0
             self._last_error = None
             self._settle_batch(batch)
-        if written.unknown:
-            self._refuse(f'{", ".join(written.unknown[:10])}: no such runs in the store', refused=len(written.unknown))
+        if unknown:
+            self._tell_of_refused(f'{", ".join(written.unknown[:10])}: no such runs in the store')
+
+    def _follow_file(self) -> None:
+        file = self._database.look_for_file()
+        if file != self._known_file:
+            self._known_file = file
+            # Its numbers are those of what was there before.
+            self._batch_writer.forget()
+            self._notices.warn(
+                'replaced', f'The file of {self._database.shown} was deleted or replaced: runs go to the new one.'
+            )
 
     def _divide(self, batch: Batch, error: Exception) -> None:
         """Try the halves of a batch by themselves, and in the end refuse the run that the database does."""
-        self._batch = None
         entries, half = batch.entries, (len(batch.entries) + 1) // 2
         parts: list[_Part] = [(part, {}, 0) for part in (entries[:half], entries[half:]) if part]
         if batch.counts:
             parts.append(((), batch.counts, batch.count_ticket))
         if len(parts) > 1:
+            self._batch = None
             self._parts.extendleft(reversed(parts))
-            return
-        with self._settled:
-            self._settle_batch(batch)
-        self._refuse(describe(error), refused=1)
+        elif not self._is_doubted:
+            # What was known of the database is forgotten by now, if it was that.
+            self._is_doubted = True
+        else:
+            self._batch = None
+            with self._settled:
+                self._refused += len(entries)
+                self._settle_batch(batch)
+            self._tell_of_refused(describe(error), 'A run or its outcomes' if entries else 'Counts')
 
     def _settle_batch(self, batch: Batch) -> None:
         for entry in batch.entries:
             self._written_ticket = max(self._written_ticket, entry.ticket)
+        self._spool.let_go(batch.entries)
         self._written_count_ticket = max(self._written_count_ticket, batch.count_ticket)
         self._settle(len(batch.entries))
 
     def _wait_for_database(self, error: Exception) -> None:
-        self._is_ready = False
+        self._ready_for = None
         # A session of before may not see that the database is back, or may be written to again.
         self._database.close()
         wait = min(MAX_RETRY_SECONDS, self._retry_seconds * 2**self._failures)
@@ -397,11 +426,8 @@ class Writer:
             self._last_error = described
         self._notices.warn('away', f'Runs wait to be stored: {described}')
 
-    def _refuse(self, reason: str, *, refused: int = 1, settled: int = 0) -> None:
-        with self._settled:
-            self._refused += refused
-            self._settle(settled)
-        self._notices.warn('refused', f'A run or its outcomes were not stored: {reason}')
+    def _tell_of_refused(self, reason: str, what: str = 'A run or its outcomes') -> None:
+        self._notices.warn('refused', f'{what} were not stored: {reason}')
 
     def _settle(self, entries: int) -> None:
         self._waiting -= entries
@@ -416,18 +442,12 @@ class Writer:
 
     def _maintain(self) -> None:
         """Keep the store within its bounds."""
-        self._maintained_at = time.monotonic()
+        self._maintained_at = begun = time.monotonic()
         try:
-            self._retention.apply(self._database)
+            for _ in self._retention.steps(self._database):
+                has_had_its_turn = not self.is_idle and time.monotonic() - begun > TURN_SECONDS
+                if has_had_its_turn or self._thread is None:
+                    self._maintained_at = float('-inf')
+                    break
         except AssayError as error:
             self._notices.warn('retention', f'Old runs were not deleted: {error}')
-
-
-def _shortened(counts: Mapping[Counted, int]) -> dict[Counted, int]:
-    """Counts by names that fit into the database."""
-    shortened: dict[Counted, int] = {}
-    for (minute, status, *names), number in counts.items():
-        evaluator, fingerprint, target = map(short_text, names)
-        key = (minute, status, evaluator, fingerprint, target)
-        shortened[key] = shortened.get(key, 0) + number
-    return shortened
