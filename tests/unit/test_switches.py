@@ -261,5 +261,5 @@ def test_what_reads_the_variables_is_imported_only_where_one_is_set() -> None:
     assert printed() == 'Switches(evaluations=True, sample_rate=1.0, record_content=True) False\n'
     assert (
         printed(ASSAY_SAMPLE_RATE='0.1')
-        == 'Switches(evaluations=True, sample_rate=0.1, record_content=True, store=None) True\n'
+        == 'Switches(evaluations=True, sample_rate=0.1, record_content=True) True\n'
     )
