@@ -248,8 +248,10 @@ def test_sampled_as_an_evaluator_the_numbers_are_about_the_agent_and_not_about_w
     assert mean('agent') == pytest.approx(weighted)
     assert mean('stored') > 7 > 5 > weighted
     assert not said(local, 'run-999', 'agent')
-    probabilities = {each.outcome.probability for each in local.outcomes('run-0') if each.series == 'half'}
-    assert probabilities <= {0.5} and report.statuses['Length']['sampled_out'] > 1
+    halved = [each.outcome for run, _ in kept for each in local.outcomes(run.run_id) if each.series == 'half']
+    assert len(halved) == report.statuses['Length']['scored'] < len(kept)
+    assert {each.probability for each in halved} == {0.5, 0.05}
+    assert report.statuses['Length']['sampled_out'] == len(kept) + 1 - len(halved)
     with pytest.raises(ConfigurationError, match="sample must be 0.5, with which the series 'half' was begun, got 1"):
         rejudged([Length()], series='half', store=local, sampled_as='Polite')
     with pytest.raises(UnknownNameError, match="no evaluator 'Polit'. Did you mean 'Polite'"):

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -413,3 +413,5 @@ def test_databases_are_made_and_deleted() -> None:
     url = a_database()
     migrate(url)
     drop_database(url)
+    with closing(Store(url)) as store:
+        assert not store.info().is_reachable

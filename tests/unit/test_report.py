@@ -429,6 +429,9 @@ def test_a_number_at_its_bound_keeps_it() -> None:
     assert unmet_bounds(report, [Bound(name='Polite', least=interval.lower)]) == ()
     assert len(unmet_bounds(report, [Bound(name='Polite', least=interval.lower + 1e-9)])) == 1
     assert unmet_coverage(make_report([ended(9, failed=1)], WINDOW), 0.9) == ()
+    assert [each.reason for each in unmet_coverage(make_report([ended(9_496, failed=504)], WINDOW), 0.95)] == [
+        'Polite (support) has a coverage of 94.9%, which is below 95.0%'
+    ]
     assert unmet_coverage(report, 0) == unmet_coverage(report, 1) == ()
 
 

@@ -246,7 +246,9 @@ def test_usage_that_has_no_json_form_is_refused_and_the_rest_kept() -> None:
     object.__setattr__(usage, 'output_tokens', 0)
     entry = encode_entry(run, [], NOW)
     document = unpack(entry.content)
-    assert 'usage' in document['refused'] or document['usage'] == {'input_tokens': document['usage']['input_tokens']}
+    assert document['usage'] == {}
+    assert 'it has no JSON form: ' in document['refused']['usage']
+    assert document['output'] == 'an answer'
 
 
 # Spans

@@ -116,11 +116,16 @@ def unmet_coverage(report: Report, least: float) -> tuple[Unmet, ...]:
         Unmet(
             section=section,
             result=None,
-            reason=f'{section.evaluator}{_where(section)} has a coverage of {share:.1%}, which is below {least:.1%}',
+            reason=f'{section.evaluator}{_where(section)} has a coverage of {_shown(share)}, which is below {least:.1%}',
         )
         for section, share in shares
         if share is not None and share < least
     )
+
+
+def _shown(share: float) -> str:
+    """Rounded down, as tables show it: what is below a bound is not shown as it."""
+    return f'{int(share * 1_000 + 1e-9) / 10:.1f}%'
 
 
 def _numbers(report: Report) -> Iterator[tuple[ReportSection, ReportResult]]:
