@@ -259,7 +259,4 @@ def test_what_reads_the_variables_is_imported_only_where_one_is_set() -> None:
         ).stdout
 
     assert printed() == 'Switches(evaluations=True, sample_rate=1.0, record_content=True) False\n'
-    assert (
-        printed(ASSAY_SAMPLE_RATE='0.1')
-        == 'Switches(evaluations=True, sample_rate=0.1, record_content=True) True\n'
-    )
+    assert printed(ASSAY_SAMPLE_RATE='0.1') == 'Switches(evaluations=True, sample_rate=0.1, record_content=True) True\n'
