@@ -101,11 +101,12 @@ class AssayWarning(UserWarning):
 def describe(error: BaseException | None) -> str:
     """An error's type and text in one printable line, whatever its text does when it is asked for."""
     try:
-        text = f'{type(error).__name__}: {error}'
+        shown = str(error)
     except BaseException as second:
         return f'{type(error).__name__} (its text raised {type(second).__name__})'
     # Drivers and parsers break their lines, and indent them.
-    text = re.sub(r'\s*[\r\n]\s*', ' ', text).strip()
+    shown = re.sub(r'\s*[\r\n]\s*', ' ', shown).strip()
+    text = f'{type(error).__name__}: {shown}' if shown else type(error).__name__
     if len(text) > MAX_DESCRIPTION:
         text = f'{text[:MAX_DESCRIPTION]}… [{len(text) - MAX_DESCRIPTION} characters left out]'
     # It goes to terminals and logs, and may quote what an agent, its user or its tools wrote.

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from pydantic_ai_assay.store.migration import migrate
 from pydantic_ai_assay.store.store import Store
@@ -72,11 +73,36 @@ def sqlite_url(tmp_path: Path) -> str:
     return f'sqlite:///{tmp_path / "assay.db"}'
 
 
+_EMPTIED: list[str] = []
+"""Databases of tests that have ended: to empty one takes a fifth of the time that a new one takes."""
+
+
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
-    url = a_database()
+    url = _EMPTIED.pop() if _EMPTIED else a_database()
     yield url
-    drop_database(url)
+    if empty_database(url):
+        _EMPTIED.append(url)
+    else:
+        drop_database(url)
+
+
+def empty_database(url: str) -> bool:
+    """Take all out of a database. Returns whether it is like a new one."""
+    engine = create_engine(make_url(url).set(drivername='postgresql+psycopg'), isolation_level='AUTOCOMMIT')
+    others = 'FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()'
+    settings = 'SELECT count(*) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase'
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f'SELECT pg_terminate_backend(pid) {others}')
+            connection.exec_driver_sql('DROP SCHEMA public CASCADE')
+            connection.exec_driver_sql('CREATE SCHEMA public AUTHORIZATION pg_database_owner')
+            connection.exec_driver_sql('GRANT USAGE ON SCHEMA public TO PUBLIC')
+            return not connection.exec_driver_sql(f'{settings} WHERE datname = current_database()').scalar_one()
+    except DBAPIError:
+        return False
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture(params=['sqlite', 'postgresql'])

@@ -431,9 +431,9 @@ async def test_one_cases_fault_is_its_own() -> None:
     assert [result.status for result in report.results] == ['failed'] * 4 + ['scored'] * 2
     assert [result.error for result in report.failures] == [
         'ValueError: broken',
-        'CancelledError: ',
+        'CancelledError',
         'SystemExit: 3',
-        'BaseException: ',
+        'BaseException',
     ]
     assert [result.votes[0].error for result in report.failures] == [type(error).__name__ for error in errors]
     assert report.results[4].output == '"<Unserializable Unspeakable object>"'

@@ -50,7 +50,7 @@ class Unspeakable(Exception):
     [
         (ValueError('no'), 'ValueError: no'),
         (KeyError('no'), "KeyError: 'no'"),
-        (ValueError(), 'ValueError:'),
+        (ValueError(), 'ValueError'),
         (ValueError('a' * 1_000), f'ValueError: {"a" * 488}… [512 characters left out]'),
         (
             ValueError('two\r\n\tlines, a bell \a and \x1b[31mred\n'),
