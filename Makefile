@@ -6,24 +6,27 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 INSTALLED := $(VENV)/.installed
 INSTALLED_DOCS := $(VENV)/.installed-docs
 
-.PHONY: demo test test-processes test-others lint types docs bench bench-quick format clean
+.PHONY: demo test test-processes test-integration test-unit lint types docs bench bench-quick format clean
 
 demo: $(INSTALLED)
 	$(RUN)/python examples/demo.py
 
 test: $(INSTALLED)
 	rm -f .coverage .coverage.*
-	$(MAKE) --jobs=2 --keep-going --output-sync=target test-processes test-others
+	$(MAKE) --jobs=3 --keep-going --output-sync=target test-processes test-integration test-unit
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report
 
-# Two at a time, which take about as long: those that start processes mostly wait for them.
+# At once, on two processors: those that start processes mostly wait for them.
 WITH_PROCESSES := tests/acceptance tests/integration/test_durable_engine.py
 test-processes:
 	$(RUN)/coverage run -m pytest -q $(WITH_PROCESSES)
 
-test-others:
-	$(RUN)/coverage run -m pytest -q tests/unit tests/integration $(WITH_PROCESSES:%=--ignore=%)
+test-integration:
+	$(RUN)/coverage run -m pytest -q tests/integration $(WITH_PROCESSES:%=--ignore=%)
+
+test-unit:
+	$(RUN)/coverage run -m pytest -q tests/unit
 
 lint: $(INSTALLED)
 	$(RUN)/ruff check .

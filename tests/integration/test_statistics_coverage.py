@@ -67,17 +67,36 @@ def passes(source: random.Random, rate: float, count: int, design: Design) -> Mo
     """Judged runs. What is given is how many are judged, not how many there are."""
     kinds = source.choices(design, [share * probability for share, probability, _ in design], k=count)
     values = [source.random() < min(1.0, max(0.0, rate + shift)) for _, _, shift in kinds]
-    return Moments.of(values, [probability for _, probability, _ in kinds])
+    # What `Moments.of` would say of them, in much less time.
+    weights = Counter(1 / probability for _, probability, _ in kinds)
+    passed = Counter(1 / probability for (_, probability, _), value in zip(kinds, values, strict=True) if value)
+    squares = sum(number * weight**2 for weight, number in passed.items())
+    return Moments(
+        count=count,
+        sum_w=sum(number * weight for weight, number in weights.items()),
+        sum_w2=sum(number * weight**2 for weight, number in weights.items()),
+        sum_wx=sum(number * weight for weight, number in passed.items()),
+        sum_w2x=squares,
+        sum_w2x2=squares,
+        minimum=float(min(values)),
+        maximum=float(max(values)),
+    )
 
 
 def true_rate(rate: float, design: Design) -> float:
     return sum(share * min(1.0, max(0.0, rate + shift)) for share, _, shift in design)
 
 
+@cache
+def estimated(moments: Moments) -> Estimate:
+    """The rate. Many samples of passes and fails have the same sums."""
+    return estimate_rate(moments)
+
+
 def rate_coverage(design: str, count: int, rate: float) -> float:
     source = random.Random(f'{design} {count} {rate}')
     truth = true_rate(rate, DESIGNS[design])
-    estimates = [estimate_rate(passes(source, rate, count, DESIGNS[design])) for _ in range(SEEDS)]
+    estimates = [estimated(passes(source, rate, count, DESIGNS[design])) for _ in range(SEEDS)]
     return sum(contains(estimate, truth) for estimate in estimates) / SEEDS
 
 
@@ -98,7 +117,7 @@ def difference_coverage(count: int, before: float, after: float) -> float:
     design = DESIGNS['equal weights']
     covered = 0
     for _ in range(SEEDS):
-        first, second = (estimate_rate(passes(source, rate, count, design)) for rate in (before, after))
+        first, second = (estimated(passes(source, rate, count, design)) for rate in (before, after))
         interval = compare(first, second).interval
         covered += interval is not None and after - before in interval
     return covered / SEEDS

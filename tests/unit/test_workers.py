@@ -413,6 +413,21 @@ def test_an_idle_thread_ends(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) 
     assert second.begun() is not thread
 
 
+def test_a_thread_that_stands_by_does_not_end_for_want_of_work(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, 'IDLE_SECONDS', 0.0)
+    first, second = Job(lambda: 1), Job(lambda: 2)
+    pool.stand_by()
+    give(pool, first)
+    assert first.settled() == Settlement(value=1)
+    # It is there already.
+    pool.stand_by()
+    give(pool, second)
+    assert second.settled() == Settlement(value=2)
+    assert second.begun() is first.begun()
+
+
 def test_what_is_left_at_the_end_is_settled_as_left(pool: WorkerPool) -> None:
     running, queued = Job(), Job()
     give(pool, running, queued)
