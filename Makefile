@@ -6,27 +6,28 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 INSTALLED := $(VENV)/.installed
 INSTALLED_DOCS := $(VENV)/.installed-docs
 
-.PHONY: demo test test-processes test-integration test-unit lint types docs bench bench-quick format clean
+.PHONY: demo test test-processes test-integration test-others lint types docs bench bench-quick format clean
 
 demo: $(INSTALLED)
 	$(RUN)/python examples/demo.py
 
 test: $(INSTALLED)
 	rm -f .coverage .coverage.*
-	$(MAKE) --jobs=3 --keep-going --output-sync=target test-processes test-integration test-unit
+	$(MAKE) --jobs=3 --keep-going --output-sync=target test-processes test-integration test-others
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report
 
-# At once, on two processors: those that start processes mostly wait for them.
+# At once, on two processors: those that start processes mostly wait for them. The last ones take the time that is left.
 WITH_PROCESSES := tests/acceptance tests/integration/test_durable_engine.py
+OTHERS := tests/unit tests/acceptance/test_store_processes.py tests/acceptance/test_cli_processes.py
 test-processes:
-	$(RUN)/coverage run -m pytest -q $(WITH_PROCESSES)
+	$(RUN)/coverage run -m pytest -q $(WITH_PROCESSES) $(OTHERS:%=--ignore=%)
 
 test-integration:
 	$(RUN)/coverage run -m pytest -q tests/integration $(WITH_PROCESSES:%=--ignore=%)
 
-test-unit:
-	$(RUN)/coverage run -m pytest -q tests/unit
+test-others:
+	$(RUN)/coverage run -m pytest -q $(OTHERS)
 
 lint: $(INSTALLED)
 	$(RUN)/ruff check .
