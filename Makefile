@@ -20,6 +20,7 @@ test: $(INSTALLED)
 # At once, on two processors: those that start processes mostly wait for them. The last ones take the time that is left.
 WITH_PROCESSES := tests/acceptance tests/integration/test_durable_engine.py
 OTHERS := tests/unit tests/acceptance/test_store_processes.py tests/acceptance/test_cli_processes.py \
+	tests/acceptance/test_process_end.py tests/acceptance/test_signals.py \
 	tests/integration/test_docs.py tests/integration/test_statistics_coverage.py
 test-processes:
 	$(RUN)/coverage run -m pytest -q $(WITH_PROCESSES) $(OTHERS:%=--ignore=%)
