@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
+import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_evals.evaluators import EvaluationResult, EvaluatorFailure, EvaluatorSpec
+from sqlalchemy import make_url
 
 from pydantic_ai_assay import AssayWarning, EvaluationOutcome, RunRecord, SinkPayload
 from pydantic_ai_assay.runs.context import build_context
@@ -112,3 +115,32 @@ def warned(*patterns: str) -> Generator[None]:
     texts = [str(each.message) for each in caught if issubclass(each.category, AssayWarning)]
     for pattern in patterns:
         assert any(re.search(pattern, text) for text in texts), (pattern, texts)
+
+
+def parts(*numbers: int, **changes: Any) -> list[tuple[RunRecord, Sequence[EvaluationOutcome]]]:
+    """Runs with one outcome each."""
+    runs = [a_run(number) for number in numbers]
+    return [(run, [an_outcome(run, **changes)]) for run in runs]
+
+
+def ids(store: Store) -> list[str]:
+    """Which runs there are, the oldest first."""
+    return [run.run_id for run in store.runs(order='oldest').items]
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait for what another thread does, within a bound."""
+    deadline = time.monotonic() + BOUND
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+@contextmanager
+def locked(url: str) -> Generator[sqlite3.Connection]:
+    """Another process writes to an SQLite database."""
+    connection = sqlite3.connect(make_url(url).database or '', isolation_level=None)
+    connection.execute('PRAGMA foreign_keys=ON')
+    connection.execute('BEGIN IMMEDIATE')
+    yield connection
+    connection.execute('COMMIT')
+    connection.close()

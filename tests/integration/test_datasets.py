@@ -226,8 +226,8 @@ async def test_cases_of_texts_and_images_and_data_run_again_with_an_agent(
     export_dataset(path, store=store, history=True)
     case, _ = cases_in(path)
     history = ModelMessagesTypeAdapter.validate_python(case.inputs['message_history'])
-    content = history[2].parts[0].content  # type: ignore[union-attr]
-    assert content == ['What is it?', image]
+    asked = history[2].parts[0]
+    assert isinstance(asked, UserPromptPart) and asked.content == ['What is it?', image]
 
 
 @pytest.mark.anyio

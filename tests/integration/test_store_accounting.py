@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -16,8 +14,7 @@ from typing import Any
 import pytest
 from databases import database_url, postgres_url, sqlite_url, store
 from pydantic_ai.usage import RunUsage
-from sqlalchemy import make_url
-from store_samples import BOUND, a_run, an_outcome, keep, submit, warned
+from store_samples import BOUND, a_run, an_outcome, eventually, ids, keep, locked, parts, submit, warned
 
 from pydantic_ai_assay import ConfigurationError, OnlineEvalConfig
 from pydantic_ai_assay.store.counting import Counting
@@ -29,35 +26,9 @@ from pydantic_ai_assay.switches import current_switches
 __all__ = ('database_url', 'postgres_url', 'sqlite_url', 'store')
 
 
-def ids(store: Store) -> list[str]:
-    return [run.run_id for run in store.runs(order='oldest').items]
-
-
-def parts(*numbers: int) -> list[Any]:
-    runs = [a_run(number) for number in numbers]
-    return [(run, [an_outcome(run)]) for run in runs]
-
-
 def adds_up(store: Store) -> bool:
     stats = store.stats()
     return stats.submitted == stats.written_runs + stats.waiting + stats.given_up + stats.refused
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + BOUND
-    while not condition():
-        assert time.monotonic() < deadline
-
-
-@contextmanager
-def locked(url: str) -> Generator[sqlite3.Connection]:
-    """Another process writes to an SQLite database."""
-    connection = sqlite3.connect(make_url(url).database or '', isolation_level=None)
-    connection.execute('PRAGMA foreign_keys=ON')
-    connection.execute('BEGIN IMMEDIATE')
-    yield connection
-    connection.execute('COMMIT')
-    connection.close()
 
 
 @pytest.mark.parametrize('bound', [{'spool_runs': 3}, {'spool_bytes': 4_000}])

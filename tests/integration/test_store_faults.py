@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 import time
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +16,7 @@ from databases import a_database, administer, database_url, drop_database, postg
 from pydantic_ai.messages import ModelRequest, ToolReturnPart
 from pydantic_ai.usage import RunUsage
 from sqlalchemy import Connection, Engine, event, make_url
-from store_samples import BOUND, START, a_run, an_outcome, keep, payload_of, submit, warned
+from store_samples import BOUND, START, a_run, an_outcome, ids, keep, locked, parts, payload_of, submit, warned
 
 from pydantic_ai_assay import ConfigurationError, MissingExtraError
 from pydantic_ai_assay.store.aggregation import AggregateFilter
@@ -31,25 +29,6 @@ from pydantic_ai_assay.store.opening import open_store
 from pydantic_ai_assay.store.store import Store
 
 __all__ = ('database_url', 'postgres_url', 'sqlite_url', 'store')
-
-
-def ids(store: Store) -> list[str]:
-    return [run.run_id for run in store.runs(order='oldest').items]
-
-
-def parts(*numbers: int) -> list[Any]:
-    runs = [a_run(number) for number in numbers]
-    return [(run, [an_outcome(run)]) for run in runs]
-
-
-@contextmanager
-def locked(url: str) -> Generator[sqlite3.Connection]:
-    """Another process writes to an SQLite database."""
-    connection = sqlite3.connect(make_url(url).database or '', isolation_level=None)
-    connection.execute('BEGIN IMMEDIATE')
-    yield connection
-    connection.execute('COMMIT')
-    connection.close()
 
 
 def test_runs_wait_for_a_locked_database_and_are_written_in_order_and_once(sqlite_url: str) -> None:

@@ -6,18 +6,16 @@ import shutil
 import socket
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from databases import administer, database_url, postgres_url, sqlite_url, store
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.engine import Connection
-from store_samples import BOUND, START, a_run, an_outcome, keep, submit, warned
+from store_samples import BOUND, START, a_run, an_outcome, eventually, ids, keep, parts, submit, warned
 
 from pydantic_ai_assay.store.aggregation import AggregateFilter
 from pydantic_ai_assay.store.database import Database
@@ -26,15 +24,6 @@ from pydantic_ai_assay.store.migration import migrate
 from pydantic_ai_assay.store.store import Store
 
 __all__ = ('database_url', 'postgres_url', 'sqlite_url', 'store')
-
-
-def ids(store: Store) -> list[str]:
-    return [run.run_id for run in store.runs(order='oldest').items]
-
-
-def parts(*numbers: int, **changes: Any) -> list[Any]:
-    runs = [a_run(number) for number in numbers]
-    return [(run, [an_outcome(run, **changes)]) for run in runs]
 
 
 def file_of(url: str) -> Path:
@@ -51,12 +40,6 @@ def scored(store: Store) -> dict[str, int]:
     where = AggregateFilter(kind='outcome')
     found = store.aggregates(START.replace(hour=0), START.replace(hour=23), by=('evaluator',), where=where)
     return {str(each.evaluator): each.statuses['scored'] for each in found}
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + BOUND
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def test_a_file_that_is_deleted_while_it_is_written_to_is_made_anew(sqlite_url: str) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 from store_samples import BOUND, START, a_failure, a_result, a_run, an_outcome, keep
 
 from pydantic_ai_assay import ConfigurationError, EvaluationOutcome, RunRecord
-from pydantic_ai_assay.store.aggregation import AggregateFilter
+from pydantic_ai_assay.store.aggregation import AggregateBy, AggregateFilter
 from pydantic_ai_assay.store.errors import UnknownRunError
 from pydantic_ai_assay.store.migration import migrate
 from pydantic_ai_assay.store.reader import Reader
@@ -429,16 +429,17 @@ def test_sums_are_told_apart_by_each_thing_alone(store: Store) -> None:
     assert (scored(model='m2'), scored(model='m1')) == (1, 6)
     assert (scored(fingerprint='f2'), scored(fingerprint='f1')) == (1, 6)
     assert (scored(evaluator='Other'), scored(evaluator='Polite')) == (1, 6)
-    for by, expected in (
-        ('target', {'support': 6, 'other': 1}),
-        ('agent_path', {('support',): 6, ('top', 'support'): 1}),
-        ('variant', {'a': 6, 'b': 1}),
-        ('model', {'m1': 6, 'm2': 1}),
-        ('fingerprint', {'f1': 6, 'f2': 1}),
-        ('evaluator', {'Polite': 6, 'Other': 1}),
-    ):
-        rows = store.aggregates(*STRETCH, by=(by,), where=AggregateFilter(kind='outcome'))  # type: ignore[arg-type]
-        assert {getattr(each, by): each.statuses['scored'] for each in rows} == expected
+    expected: dict[AggregateBy, dict[Any, int]] = {
+        'target': {'support': 6, 'other': 1},
+        'agent_path': {('support',): 6, ('top', 'support'): 1},
+        'variant': {'a': 6, 'b': 1},
+        'model': {'m1': 6, 'm2': 1},
+        'fingerprint': {'f1': 6, 'f2': 1},
+        'evaluator': {'Polite': 6, 'Other': 1},
+    }
+    for by, counts in expected.items():
+        rows = store.aggregates(*STRETCH, by=(by,), where=AggregateFilter(kind='outcome'))
+        assert {getattr(each, by): each.statuses['scored'] for each in rows} == counts
 
 
 def test_sums_can_be_of_the_results_of_one_name(store: Store) -> None:

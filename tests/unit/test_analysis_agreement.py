@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pydantic_ai_assay.analysis import Estimate, agreement, position_consistency, self_consistency
+from pydantic_ai_assay.analysis.agreement import Disagreement
 from pydantic_ai_assay.errors import ConfigurationError
 
 LABELS = [1, 2, 3, 4, 5, 3, 2, 4, 4, 1, 5, 2]
@@ -71,9 +72,9 @@ def test_with_many_runs_the_interval_of_kappa_is_the_one_of_large_samples(disagr
     ],
 )
 def test_with_few_runs_the_interval_of_kappa_is_that_of_four_runs_more(
-    disagreement: str, level: float, expected: tuple[float, float]
+    disagreement: Disagreement, level: float, expected: tuple[float, float]
 ) -> None:
-    found = agreement(LABELS, SCORES, disagreement=disagreement, level=level)  # pyright: ignore[reportArgumentType]
+    found = agreement(LABELS, SCORES, disagreement=disagreement, level=level)
     assert bounds(found.kappa) == pytest.approx(expected, abs=1e-9)
 
 

@@ -53,6 +53,7 @@ def test_each_part_of_a_run_that_was_not_kept_whole_is_named_with_the_reason() -
 class Unset:
     """A stand-in for an object that is not there, as those of a request that is over."""
 
+    # Objects that stand in for others say what those are; to override it is the point.
     @property
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         raise RuntimeError('outside of a request')
